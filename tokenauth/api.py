@@ -1,0 +1,182 @@
+"""The same for scripts: REST framework views that answer in JSON, and never with a token."""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import authenticate, get_user_model
+from django.middleware.csrf import get_token
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+from rest_framework import serializers
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    ParseError,
+    PermissionDenied,
+)
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView, exception_handler
+
+from . import answers
+from .authentication import CookieTokenAuthentication
+from .credentials import credentials_of, sign_in, sign_out
+from .origins import from_this_site
+from .views import revoke_others, revoke_own, sessions_of
+
+
+class BoundedJSONParser(JSONParser):
+    """REST framework's parser; it lets the RecursionError of a deeply nested body through."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """Return the body's value. Raises ParseError."""
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - nested too deeply") from error
+
+
+class TokenAuthView(APIView):
+    """What our API views share, whatever the site has set for its own."""
+
+    authentication_classes = [CookieTokenAuthentication]  # DRF's own idiom
+    permission_classes = [IsAuthenticated]  # DRF's own idiom
+    renderer_classes = [JSONRenderer]  # DRF's own idiom
+    parser_classes = [BoundedJSONParser, FormParser, MultiPartParser]  # DRF's own idiom
+    versioning_class = None
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
+        """Give every error the form ``{"detail", "code"}``."""
+        return error_answer
+
+
+class OpenView(TokenAuthView):
+    """A view without authenticators: a stale cookie never locks anyone out (dj-rest-auth #150).
+
+    It needs no CSRF token, so it refuses what another site sends.
+    """
+
+    authentication_classes = []  # DRF's own idiom
+    permission_classes = [AllowAny]  # DRF's own idiom
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse other sites before anything is read."""
+        super().initial(request, *args, **kwargs)
+        if not from_this_site(request._request):
+            raise PermissionDenied(_("This must come from a page of this site."), "cross_site")
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Return the challenge that makes a failed login a 401; there is no authenticator."""
+        return CookieTokenAuthentication().authenticate_header(request)
+
+
+def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer as REST framework does, in the form ``{"detail", "code"}``."""
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    codes = error.get_codes() if isinstance(error, APIException) else "not_found"
+    detail = response.data.get("detail") if isinstance(response.data, dict) else None
+    response.data = {
+        "detail": detail or one_line(response.data),
+        "code": codes if isinstance(codes, str) else "invalid",
+    }
+    return response
+
+
+def one_line(errors: Any) -> str:
+    """Return a form's errors as a sentence for each field."""
+    if not isinstance(errors, Mapping):
+        return " ".join(map(str, errors))
+    return " ".join(f"{field}: {one_line(messages)}" for field, messages in errors.items())
+
+
+class LoginSerializer(serializers.Serializer[Any]):
+    """What a login needs."""
+
+    username = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=4096, trim_whitespace=False)
+    remember = serializers.BooleanField(default=True)
+
+
+class LoginView(OpenView):
+    """Sign in with ``username`` (or the user model's own field) and ``password``."""
+
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        """Start a session and say who is signed in."""
+        fields = LoginSerializer(data=login_fields(request.data))
+        fields.is_valid(raise_exception=True)
+        username = unicodedata.normalize("NFKC", fields.validated_data["username"])
+        password = fields.validated_data["password"]
+        user = authenticate(request._request, username=username, password=password)
+        if user is None:
+            raise AuthenticationFailed(_("This username and password are not right."))
+        sign_in(request._request, user, persistent=fields.validated_data["remember"])
+        get_token(request._request)
+        return Response(answers.signed_in(credentials_of(request)))
+
+
+@sensitive_variables()
+def login_fields(data: Any) -> Any:
+    """Return the body with the user model's own field under the name ``username``."""
+    if not isinstance(data, Mapping):
+        return data
+    # A plain dict: in a form, REST framework takes a box that is not there for an unticked one.
+    fields = dict(data.items())
+    fields.setdefault("username", fields.get(get_user_model().USERNAME_FIELD))
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class LogoutView(OpenView):
+    """Sign out. Always works, also with garbage for cookies."""
+
+    def post(self, request: Request) -> Response:
+        """End this session."""
+        sign_out(request._request)
+        return Response(status=204)
+
+
+class SessionView(TokenAuthView):
+    """Who am I, and until when? For nobody, nulls."""
+
+    permission_classes = [AllowAny]  # DRF's own idiom
+
+    def get(self, request: Request) -> Response:
+        """Say who is signed in; set the CSRF cookie for the script's next request."""
+        get_token(request._request)
+        return Response(answers.signed_in(credentials_of(request)))
+
+
+class SessionListView(TokenAuthView):
+    """My sessions."""
+
+    def get(self, request: Request) -> Response:
+        """List them, the last seen first."""
+        credentials = credentials_of(request)
+        current = credentials.session.pk if credentials.session else None
+        sessions = sessions_of(credentials)
+        return Response([answers.one_session(session, current) for session in sessions])
+
+
+class SessionDetailView(TokenAuthView):
+    """One of my sessions."""
+
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """End it; anybody else's is not found."""
+        revoke_own(request._request, pk)
+        return Response(status=204)
+
+
+class SessionRevokeOthersView(TokenAuthView):
+    """All my sessions but this one."""
+
+    def post(self, request: Request) -> Response:
+        """End them."""
+        revoke_others(request._request)
+        return Response(status=204)

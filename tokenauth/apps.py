@@ -1,0 +1,47 @@
+"""Connect the app to Django: checks, and Django's own login signals."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.checks import Tags, register
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+
+class TokenAuthConfig(AppConfig):
+    """The app's name and what it listens to."""
+
+    name = "tokenauth"
+    verbose_name = _("Sign-ins")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks and the receivers."""
+        from . import checks  # noqa: PLC0415  # they import models
+
+        register(Tags.security)(checks.check_site)
+        register(Tags.security)(checks.check_settings)
+        register(Tags.security, deploy=True)(checks.check_deployment)
+        user_logged_in.connect(follow_login, dispatch_uid="tokenauth.follow_login")
+        user_logged_out.connect(follow_logout, dispatch_uid="tokenauth.follow_logout")
+
+
+def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
+    """Tell the request's credentials that Django signed somebody in."""
+    from .credentials import find_credentials  # noqa: PLC0415  # it imports models
+
+    credentials = find_credentials(request)
+    if credentials is not None:
+        credentials.on_login(user)
+
+
+def follow_logout(request: Any, **kwargs: Any) -> None:
+    """Tell the request's credentials that Django signed the person out."""
+    from .credentials import find_credentials  # noqa: PLC0415  # it imports models
+
+    credentials = find_credentials(request)
+    if credentials is not None:
+        credentials.on_logout()

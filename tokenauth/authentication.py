@@ -1,0 +1,33 @@
+"""Let REST framework's views see the person that the middleware found."""
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.request import Request
+
+from .credentials import credentials_of
+from .models import AuthSession
+
+
+class CookieTokenAuthentication(SessionAuthentication):
+    """Authenticate by the token cookies; ``request.auth`` is the ``AuthSession``.
+
+    A browser sends the cookies whoever made it, so unsafe requests need the CSRF token. Where
+    nobody is signed in the answer is 401 with ``WWW-Authenticate``, not Django's 403.
+    """
+
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, AuthSession | None] | None:
+        """Return the person and their session, or None.
+
+        Raises PermissionDenied without CSRF token, ImproperlyConfigured without the middleware.
+        """
+        credentials = credentials_of(request)
+        # Not request.user: REST framework overwrites it.
+        user = credentials.get_user()
+        if not isinstance(user, AbstractBaseUser) or not getattr(user, "is_active", True):
+            return None
+        self.enforce_csrf(request)
+        return user, credentials.session
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the challenge that makes the answer a 401."""
+        return 'Cookie realm="api"'

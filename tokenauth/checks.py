@@ -1,0 +1,230 @@
+"""Say before the first request what is wrong with a site's settings, and what to edit.
+
+An id is never given to another message, nor renumbered.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import LocalePrefixPattern
+from django.utils.module_loading import import_string
+
+from . import cookies
+from .conf import Conf, Duration, Setting, conf
+from .django_sessions import SIGNED_COOKIES
+from .middleware import TokenAuthMiddleware
+
+OURS = "tokenauth.middleware.TokenAuthMiddleware"
+
+
+def check_site(**kwargs: Any) -> list[CheckMessage]:
+    """Look at MIDDLEWARE and the URLconf."""
+    return [*middleware_errors(), *url_errors()]
+
+
+def middleware_errors() -> Iterator[CheckMessage]:
+    """Find a middleware that is missing, doubled or in the wrong place."""
+    installed = [import_string(path) for path in settings.MIDDLEWARE]
+    ours = [i for i, c in enumerate(installed) if is_kind(c, TokenAuthMiddleware)]
+    if not ours:
+        yield Error(
+            "The middleware of tokenauth is not installed.",
+            hint="Edit MIDDLEWARE: replace 'django.contrib.auth.middleware."
+            f"AuthenticationMiddleware' with '{OURS}'.",
+            id="tokenauth.E001",
+        )
+        return
+    rivals = [i for i, c in enumerate(installed) if is_kind(c, AuthenticationMiddleware)]
+    if len(rivals) > 1:
+        yield Error(
+            "Two middlewares set request.user.",
+            hint=f"Edit MIDDLEWARE: keep '{OURS}' alone, once.",
+            id="tokenauth.E002",
+        )
+    if any(is_kind(c, SessionMiddleware) for c in installed[ours[0] :]):
+        yield Error(
+            "SessionMiddleware comes after the middleware of tokenauth.",
+            hint=f"Edit MIDDLEWARE: move SessionMiddleware above '{OURS}'.",
+            id="tokenauth.E003",
+        )
+
+
+def is_kind(found: Any, kind: type) -> bool:
+    """Tell whether an installed middleware is of a class; it may be a function."""
+    return isinstance(found, type) and issubclass(found, kind)
+
+
+def url_errors() -> Iterator[CheckMessage]:
+    """Find an include that is missing, or whose path is not one path."""
+    try:
+        path = cookies.include_path()
+    except ImproperlyConfigured as error:
+        yield Error("The URLs of tokenauth are not included.", hint=str(error), id="tokenauth.E004")
+        return
+    if is_under_locale_prefix(get_resolver().url_patterns):
+        yield Error(
+            "The URLs of tokenauth are included under i18n_patterns.",
+            hint="Move the include out of i18n_patterns: the path of the refresh cookie must not "
+            "change with the language.",
+            id="tokenauth.E005",
+        )
+    if not cookies.is_under(f"{path}refresh/", cookies.refresh_path()):
+        yield Error(
+            "The refresh cookie does not reach the refresh URL.",
+            hint=f"Edit TOKENAUTH_REFRESH_COOKIE_PATH: remove it, or set it to {path!r} or '/'.",
+            id="tokenauth.E006",
+        )
+
+
+def is_under_locale_prefix(
+    patterns: list[URLPattern | URLResolver], prefixed: bool = False
+) -> bool:
+    """Tell whether our namespace stands below a language prefix."""
+    resolvers = [pattern for pattern in patterns if isinstance(pattern, URLResolver)]
+    return any(
+        (resolver.namespace == "tokenauth" and prefixed)
+        or is_under_locale_prefix(
+            resolver.url_patterns, prefixed or isinstance(resolver.pattern, LocalePrefixPattern)
+        )
+        for resolver in resolvers
+    )
+
+
+def known_settings() -> dict[str, Setting[Any]]:
+    """Return every setting by its full name."""
+    found = [setting for setting in vars(Conf).values() if isinstance(setting, Setting)]
+    return {setting.name: setting for setting in found}
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Look at the ``TOKENAUTH_*`` settings, each by itself and then together."""
+    impossible = list(value_errors())
+    together = [] if impossible else [*lifetime_errors(), *cookie_errors(), *adoption_warnings()]
+    return [*unknown_names(), *impossible, *together]
+
+
+def unknown_names() -> Iterator[CheckMessage]:
+    """Find names that no setting has: a misspelt one would be ignored in silence."""
+    for name in dir(settings):
+        if name.startswith("TOKENAUTH_") and name not in known_settings():
+            yield CheckWarning(
+                f"There is no setting {name}.",
+                hint="Known are " + ", ".join(sorted(known_settings())) + ".",
+                id="tokenauth.W001",
+            )
+
+
+def value_errors() -> Iterator[CheckMessage]:
+    """Find values of a wrong type, and durations and counts out of range."""
+    for name, setting in known_settings().items():
+        value = getattr(settings, name, setting.fallback())
+        kinds = " or ".join(kind.__name__ for kind in setting.fits)
+        if not isinstance(value, setting.fits) or isinstance(value, bool) != (bool in setting.fits):
+            yield Error(
+                f"{name} is a {type(value).__name__}.",
+                hint=f"Edit {name}: it takes {kinds}.",
+                id="tokenauth.E007",
+            )
+        elif isinstance(setting, Duration) and not positive(value):
+            yield Error(
+                f"{name} is not a length of time.",
+                hint=f"Edit {name}: set it to a timedelta, or seconds, above zero.",
+                id="tokenauth.E008",
+            )
+    yield from choice_errors()
+
+
+def positive(value: Any) -> bool:
+    """Tell whether a duration, or a number of seconds, is above zero."""
+    return bool(value > (timedelta() if isinstance(value, timedelta) else 0))
+
+
+def choice_errors() -> Iterator[CheckMessage]:
+    """Find values of the right type that mean nothing."""
+    if conf.COOKIE_SAMESITE not in ("Lax", "Strict", "None"):
+        yield Error(
+            "TOKENAUTH_COOKIE_SAMESITE is unknown.",
+            hint="Edit TOKENAUTH_COOKIE_SAMESITE: 'Lax', 'Strict' or 'None'.",
+            id="tokenauth.E009",
+        )
+    for name in ("MAX_SESSIONS_PER_USER", "TRUSTED_PROXY_COUNT"):
+        value = getattr(conf, name)
+        if isinstance(value, int) and value < 0:
+            yield Error(
+                f"TOKENAUTH_{name} is below zero.",
+                hint=f"Edit TOKENAUTH_{name}: set it to zero or above.",
+                id="tokenauth.E010",
+            )
+
+
+def lifetime_errors() -> Iterator[CheckMessage]:
+    """Find lifetimes that contradict each other."""
+    if not conf.ACCESS_TOKEN_LIFETIME < conf.REFRESH_TOKEN_LIFETIME <= conf.SESSION_LIFETIME:
+        yield Error(
+            "The lifetimes are out of order.",
+            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME, TOKENAUTH_REFRESH_TOKEN_LIFETIME and "
+            "TOKENAUTH_SESSION_LIFETIME: each must be shorter than the next.",
+            id="tokenauth.E011",
+        )
+    if conf.GRACE_PERIOD * 2 > conf.ACCESS_TOKEN_LIFETIME:
+        yield CheckWarning(
+            "The grace period is longer than half the access token's lifetime.",
+            hint="Edit TOKENAUTH_GRACE_PERIOD or TOKENAUTH_ACCESS_TOKEN_LIFETIME: a token is "
+            "confirmed only by use after the grace period, and unconfirmed no theft is noticed.",
+            id="tokenauth.W002",
+        )
+
+
+def cookie_errors() -> Iterator[CheckMessage]:
+    """Find cookies that a browser would refuse or confuse."""
+    if conf.ACCESS_COOKIE_NAME == conf.REFRESH_COOKIE_NAME:
+        yield Error(
+            "Both cookies have one name.",
+            hint="Edit TOKENAUTH_ACCESS_COOKIE_NAME or TOKENAUTH_REFRESH_COOKIE_NAME.",
+            id="tokenauth.E012",
+        )
+    if conf.COOKIE_SAMESITE == "None" and not conf.COOKIE_SECURE:
+        yield Error(
+            "Browsers refuse SameSite=None without Secure.",
+            hint="Edit TOKENAUTH_COOKIE_SAMESITE ('Lax'), or set TOKENAUTH_COOKIE_SECURE = True.",
+            id="tokenauth.E013",
+        )
+    for setting, name in known_settings().items():
+        value = getattr(settings, setting, name.fallback())
+        if setting.endswith("_COOKIE_NAME") and value.startswith(("__Host-", "__Secure-")):
+            yield Error(
+                f"{setting} has a prefix.",
+                hint=f"Edit {setting}: remove the prefix; tokenauth adds the one that fits.",
+                id="tokenauth.E014",
+            )
+
+
+def adoption_warnings() -> Iterator[CheckMessage]:
+    """Find Django sessions that can't be adopted."""
+    if conf.ADOPT_DJANGO_SESSIONS and settings.SESSION_ENGINE == SIGNED_COOKIES:
+        yield CheckWarning(
+            "Sessions of the signed_cookies engine are not adopted: old values replay for ever.",
+            hint="Set TOKENAUTH_ADOPT_DJANGO_SESSIONS = False; people sign in once more.",
+            id="tokenauth.W003",
+        )
+
+
+def check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """Look at what is wrong in production only."""
+    if conf.COOKIE_SECURE:
+        return []
+    return [
+        CheckWarning(
+            "The token cookies are sent over plain http.",
+            hint="Remove TOKENAUTH_COOKIE_SECURE, and set DEBUG = False.",
+            id="tokenauth.W004",
+        )
+    ]

@@ -1,0 +1,49 @@
+"""The reasons why a token signs nobody in.
+
+::
+
+    TokenAuthError
+      + InvalidToken          nobody made this token, or its time is over: nothing changes
+      + SessionSuspended      its session lives, but may not be used now: nothing changes
+      + SessionEnded          its session is over: the browser's cookies may go
+          + TokenReused       … because this very token had been spent: theft
+          + TokenMismatched   … because the database never knew this token
+
+No message carries a token, a hash or a key.
+"""
+
+from uuid import UUID
+
+
+class TokenAuthError(Exception):
+    """No session can be had from what was presented."""
+
+
+class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like Django's own
+    """The token is malformed, of another type, signed by someone else, or expired."""
+
+
+class SessionSuspended(TokenAuthError):  # noqa: N818  # the same
+    """The user is inactive, has another password by now, or no backend vouches for them."""
+
+
+class SessionEnded(TokenAuthError):  # noqa: N818  # the same
+    """The session was revoked, has expired, or is gone from the database."""
+
+    #: The session's id, the claim ``sid``.
+    sid: UUID
+    #: Why it was revoked; empty when it expired or is gone.
+    reason: str
+
+    def __init__(self, sid: UUID, reason: str = "") -> None:
+        super().__init__(f"session {sid} has ended ({reason or 'expired or deleted'})")
+        self.sid = sid
+        self.reason = reason
+
+
+class TokenReused(SessionEnded):
+    """A spent refresh token came back after its successor was confirmed (RFC 9700 §4.14.2)."""
+
+
+class TokenMismatched(SessionEnded):
+    """The token is genuine, but newer than the database: a restored backup or a leaked key."""

@@ -1,0 +1,39 @@
+"""End the sessions of one person, or of everybody."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import ngettext
+
+from tokenauth.models import AuthSession, RevokeReason
+
+
+class Command(BaseCommand):
+    """Revoke from the shell, with the same effect as in the admin."""
+
+    help = "End every session of a user, or of all users, with immediate effect."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take whose sessions to end."""
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument("--user", metavar="NAME", help="the username (USERNAME_FIELD)")
+        whose.add_argument("--all", action="store_true", help="everybody")
+
+    def handle(self, *args: Any, user: str | None, **options: Any) -> None:
+        """End them and say how many there were."""
+        sessions = AuthSession.objects.all()
+        if user is not None:
+            sessions = sessions.filter(user=self.find(user))
+        count = sessions.revoke(RevokeReason.ADMIN)
+        text = ngettext("%d session ended.", "%d sessions ended.", count)
+        self.stdout.write(text % count if count else "No active session.")
+
+    def find(self, name: str) -> Any:
+        """Return the user of that name. Raises CommandError."""
+        model = get_user_model()
+        try:
+            return model._default_manager.get_by_natural_key(name)
+        except model.DoesNotExist:
+            raise CommandError(f"There is no user {name!r}. Check the spelling.") from None

@@ -1,0 +1,101 @@
+"""Settle credentials before the view, load the user when first used, write cookies after it."""
+
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.http import HttpRequest, HttpResponseBase
+
+from . import cookies, django_sessions
+from .bounce import bounce, can_bounce, take_marker
+from .credentials import Credentials
+
+#: A step of the flow that waits for the database or the request's body.
+Step = Callable[[], Any]
+#: Yields its steps, and ``None`` once where the view belongs; returns the response.
+Flow = Generator[Step | None, Any, HttpResponseBase]
+
+
+class TokenAuthMiddleware(AuthenticationMiddleware):
+    """Take the place of Django's AuthenticationMiddleware, for sync and async servers alike.
+
+    A subclass of it, so that ``admin.E408`` and ``auth.E013`` are content. Put it where Django's
+    stood: after SessionMiddleware, if the site has that.
+
+    Both modes run one body, a generator: the tokens are verified where it runs, and only what it
+    yields leaves the event loop (``MiddlewareMixin`` would cost every request two thread hops).
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self,
+        get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]],
+    ) -> None:
+        self.get_response: Any = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        self.needs_auth_keys = django_sessions.needs_auth_keys()
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Drive the flow, here or on the event loop."""
+        if self.is_async:
+            return self.__acall__(request)
+        flow = self.flow(request)
+        step = next(flow)
+        while True:
+            result = step() if step else self.get_response(request)
+            try:
+                step = flow.send(result)
+            except StopIteration as done:
+                return cast("HttpResponseBase", done.value)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """See __call__()."""
+        flow = self.flow(request)
+        step = next(flow)
+        while True:
+            result = await (sync_to_async(step)() if step else self.get_response(request))
+            try:
+                step = flow.send(result)
+            except StopIteration as done:
+                return cast("HttpResponseBase", done.value)
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Give the request its lazy user; unlike Django's, without a need for sessions."""
+        Credentials(request).attach()
+
+    def flow(self, request: HttpRequest) -> Flow:
+        """Say what happens to a request, in order."""
+        credentials = Credentials(request)
+        credentials.attach()
+        just_tried = take_marker(request)
+        if credentials.needs_refresh and request.path != cookies.include_path() + "refresh/":
+            token = refresh_token_here(request, credentials)
+            if token is not None:
+                yield partial(credentials.refresh, token.raw)
+            elif credentials.presented.access and not just_tried and can_bounce(request):
+                response: HttpResponseBase = yield partial(bounce, request)
+                return response
+        if self.needs_auth_keys:
+            yield credentials.provide_auth_keys
+        response = yield None
+        if credentials.unsettled:
+            yield partial(credentials.settle, response)
+        credentials.write(response)
+        return response
+
+
+def refresh_token_here(request: HttpRequest, credentials: Credentials) -> cookies.Presented | None:
+    """Return the refresh token that may be rotated in place, if one came.
+
+    No page under the include signs anyone in by a lone refresh cookie: there a sibling domain
+    could plant one, to put a person who is signed out into somebody else's account.
+    """
+    if cookies.is_under(request.path, cookies.include_path()):
+        return credentials.presented.paired
+    return credentials.presented.refresh

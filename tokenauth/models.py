@@ -1,0 +1,407 @@
+"""The session: one row for one sign-in on one device, however often its token rotates.
+
+The three transitions have one door each: ``AuthSession.objects.start``, ``.rotate`` and
+``QuerySet.revoke``. Each is a single statement whose row count is the answer, so two requests
+never both win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alike.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, ClassVar, NoReturn, Self
+from uuid import UUID, uuid4
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model, load_backend
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import OperationalError, connections, models, router
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from . import devices, signals, tokens
+from .conf import conf
+from .exceptions import InvalidToken, SessionEnded, SessionSuspended, TokenMismatched, TokenReused
+from .rotation import Step, decide
+
+log = logging.getLogger("tokenauth.security")
+
+#: Once, and twice more when another request was faster.
+ATTEMPTS = 3
+#: Sessions revoked by one statement: SQLite binds at most 999 values on old versions.
+BATCH = 500
+
+
+class RevokeReason(models.TextChoices):
+    """Why a session was ended before its time."""
+
+    LOGOUT = "logout", _("signed out")
+    USER = "user", _("ended by its owner")
+    ADMIN = "admin", _("ended by staff")
+    REUSE = "reuse", _("its token was used twice")
+    MISMATCH = "mismatch", _("its token is newer than the database")
+    LIMIT = "limit", _("too many sessions")
+    REPLACED = "replaced", _("replaced by a new sign-in")
+
+
+class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
+    """Sessions, as a set to narrow down or to end."""
+
+    def active(self) -> Self:
+        """Return the sessions that are neither revoked nor expired."""
+        now = timezone.now()
+        return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
+
+    def revoke(self, reason: str, request: HttpRequest | None = None) -> int:
+        """End these sessions at once, and return how many were still active.
+
+        A session that another process ended in the meantime is neither counted nor signalled.
+        """
+        writer = self.using(router.db_for_write(self.model))
+        ids = list(writer.active().order_by().values_list("pk", flat=True))
+        batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+        return sum(self._revoke_batch(batch, reason, request) for batch in batches)
+
+    def _revoke_batch(self, ids: list[UUID], reason: str, request: HttpRequest | None) -> int:
+        now = timezone.now()
+        rows = self.model._base_manager.using(router.db_for_write(self.model)).filter(pk__in=ids)
+        rows.filter(revoked_at__isnull=True).update(revoked_at=now, revoke_reason=reason)
+        ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
+        for session in ended:
+            signals.session_revoked.send_robust(
+                sender=self.model, session=session, request=request, reason=reason
+            )
+        return len(ended)
+
+    async def arevoke(self, reason: str, request: HttpRequest | None = None) -> int:
+        """See revoke()."""
+        return await sync_to_async(self.revoke)(reason, request)
+
+
+class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # type: ignore[misc]  # django-stubs cannot subclass the call
+    """The doors to a session: start it, look it up, rotate its token."""
+
+    def at_writer(self) -> AuthSessionQuerySet:
+        """Return the sessions of the database that is written: a replica lags behind a revoke."""
+        sessions: AuthSessionQuerySet = self.using(router.db_for_write(self.model))
+        return sessions
+
+    @sensitive_variables()
+    def start(
+        self,
+        request: HttpRequest | None,
+        user: AbstractBaseUser,
+        persistent: bool = True,
+        *,
+        backend: str = "",
+        ends_at: datetime | None = None,
+        adopted_from: str | None = None,
+    ) -> "AuthSession":
+        """Sign a person in: store a new session and return it.
+
+        ``persistent`` False ends it with the browser. ``backend`` is the dotted path of the
+        authentication backend that vouches for the user (default: the one that ``authenticate``
+        noted on the user, or the only one there is). ``ends_at`` shortens its absolute lifetime.
+
+        Raises ValueError when there are several backends to choose from.
+        """
+        now = timezone.now()
+        end = now + conf.SESSION_LIFETIME
+        session: AuthSession = self.model(
+            user_id=user.pk,
+            backend=backend or backend_of(user),
+            auth_hash=auth_hash_of(user),
+            rotated_at=now,
+            issued_at=now,
+            created_at=now,
+            last_seen_at=now,
+            absolute_expires_at=min(end, ends_at or end),
+            persistent=persistent,
+            adopted_from=adopted_from,
+            **device_of(request),
+        )
+        session.expires_at = session.idle_end(now)
+        session.token_hash = tokens.new_refresh_token_hash(session)
+        session.save(force_insert=True, using=router.db_for_write(self.model))
+        session.user = user  # type: ignore[assignment]  # the stubs know one user model
+        self._enforce_limit(session, request)
+        signals.session_started.send_robust(sender=self.model, session=session, request=request)
+        return session
+
+    def _enforce_limit(self, session: "AuthSession", request: HttpRequest | None) -> None:
+        if not conf.MAX_SESSIONS_PER_USER:
+            return
+        others = self.at_writer().active().filter(user=session.user_id).exclude(pk=session.pk)
+        newest_first = others.order_by("-last_seen_at").values_list("pk", flat=True)
+        surplus = list(newest_first[conf.MAX_SESSIONS_PER_USER - 1 :])
+        if surplus:
+            self.at_writer().filter(pk__in=surplus).revoke(RevokeReason.LIMIT, request)
+
+    def look_up(self, sid: UUID) -> "AuthSession":
+        """Return a session that may be used now, with its user, in one query.
+
+        Raises SessionEnded or SessionSuspended.
+        """
+        session: AuthSession | None = self.at_writer().select_related("user").filter(pk=sid).first()
+        if session is None:
+            raise SessionEnded(sid)
+        session.check_usable()
+        return session
+
+    @sensitive_variables()
+    def rotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+        """Spend a refresh token, and return its session with ``step`` saying what was done.
+
+        The session's tokens are made from it (``tokens.remake_refresh_token``).
+
+        Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
+        TokenReused and TokenMismatched when this very token ended the session. A database that
+        is down raises OperationalError.
+        """
+        claims = tokens.RefreshToken.read(raw_token)
+        if claims.expired:
+            raise InvalidToken("expired")
+        token_hash = tokens.hash_token(raw_token)
+        for attempt in range(1, ATTEMPTS + 1):
+            session = self.look_up(claims.sid)
+            step = decide(session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD)
+            try:
+                taken = self._take(step, session, request)
+            except OperationalError:
+                # A serialization failure or a lock held too long: someone was faster.
+                if (
+                    attempt == ATTEMPTS
+                    or connections[router.db_for_write(self.model)].in_atomic_block
+                ):
+                    raise
+                continue
+            if taken is not None:
+                taken.step = step
+                return taken
+        # Outrun three times, though the token is good: one more short access token hurts nobody.
+        session.step = Step.DEBOUNCE
+        return session
+
+    def _take(
+        self, step: Step, session: "AuthSession", request: HttpRequest | None
+    ) -> "AuthSession | None":
+        """Carry out one step. None: the row is no longer what the step was decided on."""
+        if step is Step.ROTATE:
+            return self.advance(session, request)
+        if step is Step.REISSUE:
+            return self._reissue(session)
+        if step is not Step.DEBOUNCE:
+            self._end_for(step, session, request)
+        return session
+
+    @sensitive_variables()
+    def advance(
+        self, session: "AuthSession", request: HttpRequest | None, **changes: Any
+    ) -> "AuthSession | None":
+        """Replace the refresh token, whatever the browser presented; None if someone was faster.
+
+        ``changes`` are further columns to write with it.
+        """
+        now = timezone.now()
+        changes |= device_of(request) if request else {}
+        changes |= {"rotation": session.rotation + 1, "confirmed": False}
+        changes |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
+        changes["expires_at"] = session.idle_end(now)
+        successor = copy.copy(session)
+        for name, value in changes.items():
+            setattr(successor, name, value)
+        successor.token_hash = tokens.new_refresh_token_hash(successor)
+        current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
+        if not current.update(token_hash=successor.token_hash, **changes):
+            return None
+        signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
+        return successor
+
+    def _reissue(self, session: "AuthSession") -> "AuthSession | None":
+        # Before anything changes: can this server make the token at all?
+        tokens.remake_refresh_token(session)
+        session.issued_at = timezone.now()
+        current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
+        return session if current.update(issued_at=session.issued_at) else None
+
+    def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
+        reuse = step is Step.REUSE
+        reason = RevokeReason.REUSE if reuse else RevokeReason.MISMATCH
+        if self.at_writer().filter(pk=session.pk).revoke(reason, request):
+            if reuse:
+                log.warning("Session %s ended: a spent refresh token came back.", session.pk)
+                signals.refresh_token_reused.send_robust(
+                    sender=self.model, session=session, request=request
+                )
+            else:
+                log.error(
+                    "Session %s ended: its refresh token is newer than the database. "
+                    "Was a backup restored, or has a key leaked?",
+                    session.pk,
+                )
+        raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
+
+    async def astart(
+        self, request: HttpRequest | None, user: AbstractBaseUser, persistent: bool = True
+    ) -> "AuthSession":
+        """See start()."""
+        return await sync_to_async(self.start)(request, user, persistent)
+
+    async def arotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+        """See rotate()."""
+        return await sync_to_async(self.rotate)(raw_token, request)
+
+
+class AuthSession(models.Model):
+    """One sign-in on one device."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="auth_sessions",
+        verbose_name=_("user"),
+    )
+    backend = models.CharField(_("authentication backend"), max_length=255)
+    auth_hash = models.CharField(max_length=255, blank=True, editable=False)
+    token_hash = models.CharField(max_length=64, editable=False)
+    rotation = models.PositiveIntegerField(_("rotations"), default=0)
+    rotated_at = models.DateTimeField(_("last rotated"))
+    issued_at = models.DateTimeField(_("token last handed out"))
+    confirmed = models.BooleanField(_("token confirmed"), default=False)
+    created_at = models.DateTimeField(_("signed in"))
+    last_seen_at = models.DateTimeField(_("last seen"), db_index=True)
+    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    absolute_expires_at = models.DateTimeField(_("expires in any case"))
+    persistent = models.BooleanField(_("kept signed in"), default=True)
+    adopted_from = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001  # unique only among those that were adopted
+    ip_address = models.GenericIPAddressField(_("IP address"), null=True, unpack_ipv4=True)
+    user_agent = models.CharField(_("user agent"), max_length=512, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, db_index=True)
+    revoke_reason = models.CharField(
+        _("reason"), max_length=10, choices=RevokeReason.choices, blank=True
+    )
+
+    objects: ClassVar[AuthSessionManager] = AuthSessionManager()
+
+    #: What ``rotate`` did; None on a session that comes from elsewhere.
+    step: Step | None = None
+    #: The auth hash under today's key, when the row still holds that of a fallback key.
+    upgraded_auth_hash: str = ""
+    #: Whether this is the session that asks, on the page that lists them.
+    is_current: bool = False
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        default_permissions = ("view", "delete")
+        permissions = [("revoke_authsession", _("Can revoke session"))]  # Django's own idiom
+        ordering = ("-last_seen_at",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    def __repr__(self) -> str:
+        return f"<AuthSession {self.pk}>"
+
+    @property
+    def active(self) -> bool:
+        """Whether the session is neither revoked nor expired."""
+        now = timezone.now()
+        return not self.revoked_at and self.expires_at > now and self.absolute_expires_at > now
+
+    @property
+    def device(self) -> str:
+        """The device in words, like "Firefox on Linux"."""
+        return devices.describe(self.user_agent)
+
+    def idle_end(self, now: datetime) -> datetime:
+        """Return when the session ends if it is not used after ``now``."""
+        idle = conf.REFRESH_TOKEN_LIFETIME if self.persistent else conf.BROWSER_SESSION_LIFETIME
+        return min(now + idle, self.absolute_expires_at)
+
+    def check_usable(self) -> None:
+        """Raise SessionEnded or SessionSuspended unless the session may be used now."""
+        if not self.active:
+            raise SessionEnded(self.pk, self.revoke_reason)
+        self._check_user()
+        self._check_auth_hash()
+
+    def _check_user(self) -> None:
+        """Let the session's backend vouch for the user, as ``django.contrib.auth`` does."""
+        if self.backend not in settings.AUTHENTICATION_BACKENDS:
+            raise SessionSuspended("its authentication backend is no longer installed")
+        backend: Any = load_backend(self.backend)
+        if joined_user_will_do(backend):
+            vouched = self.user if backend.user_can_authenticate(self.user) else None
+        else:
+            vouched = backend.get_user(self.user_id)
+        if vouched is None:
+            raise SessionSuspended("its backend does not vouch for the user")
+        self.user = vouched
+
+    def _check_auth_hash(self) -> None:
+        """Compare with the user's password of now; a mismatch is never written down.
+
+        A request between ``user.save()`` and the new hash must not end the changer's session.
+        """
+        current = auth_hash_of(self.user)
+        if constant_time_compare(self.auth_hash, current):
+            return
+        fallbacks: Iterable[str] = getattr(self.user, "get_session_auth_fallback_hash", tuple)()
+        if not any(constant_time_compare(self.auth_hash, fallback) for fallback in fallbacks):
+            raise SessionSuspended("the password has been changed since")
+        self.upgraded_auth_hash = current
+
+    def set_auth_hash(self, auth_hash: str) -> None:
+        """Write the hash of the user's new password, unless another request wrote one."""
+        rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash=self.auth_hash)
+        rows.update(auth_hash=auth_hash)
+
+    def confirm(self) -> None:
+        """Note that the client has kept the current token."""
+        rows = AuthSession.objects.at_writer().active()
+        rows = rows.filter(pk=self.pk, rotation=self.rotation, confirmed=False)
+        rows.update(confirmed=True, last_seen_at=timezone.now())
+
+
+def device_of(request: HttpRequest | None) -> dict[str, str | None]:
+    """Return the columns that say which device a request came from."""
+    meta = request.META if request else {}
+    return {
+        "ip_address": devices.client_ip(meta, conf.TRUSTED_PROXY_COUNT),
+        "user_agent": devices.user_agent(meta),
+    }
+
+
+def backend_of(user: AbstractBaseUser) -> str:
+    """Return the dotted path of the backend that vouches for a user."""
+    noted: str | None = getattr(user, "backend", None)
+    if noted is None and len(settings.AUTHENTICATION_BACKENDS) != 1:
+        raise ValueError(
+            "There are several AUTHENTICATION_BACKENDS: pass backend=, or a user that "
+            "authenticate() returned."
+        )
+    return noted or settings.AUTHENTICATION_BACKENDS[0]
+
+
+def auth_hash_of(user: AbstractBaseUser) -> str:
+    """Return Django's session auth hash, which changes with the password."""
+    make: Callable[[], str] = getattr(user, "get_session_auth_hash", str)
+    return make()
+
+
+def joined_user_will_do(backend: Any) -> bool:
+    """Tell whether the user that was joined to the session is what the backend would load.
+
+    True for the stock ``ModelBackend`` (and subclasses that keep its ``get_user``) with a user
+    model whose default manager hides nobody.
+    """
+    stock = getattr(type(backend), "get_user", None) is ModelBackend.get_user
+    manager = type(get_user_model()._default_manager)
+    return stock and manager.get_queryset is models.Manager.get_queryset

@@ -1,0 +1,16 @@
+"""What happens to sessions, for receivers. All are sent with ``send_robust``.
+
+Every signal carries ``session`` (an ``AuthSession``) and ``request`` (``None`` outside one):
+a receiver that fails is logged by Django and undoes nothing.
+"""
+
+from django.dispatch import Signal
+
+#: A person signed in, or a Django session was adopted.
+session_started = Signal()
+#: The refresh token was replaced by its successor.
+session_rotated = Signal()
+#: The session was ended. Also carries ``reason``, one of ``RevokeReason``.
+session_revoked = Signal()
+#: A spent refresh token came back. ``session_revoked`` follows with reason ``reuse``.
+refresh_token_reused = Signal()

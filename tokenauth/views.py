@@ -1,0 +1,189 @@
+"""The pages: sign in, sign out, refresh, and your sessions. None needs JavaScript."""
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    JsonResponse,
+)
+from django.shortcuts import get_object_or_404, redirect, resolve_url
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.generic import TemplateView, View
+
+from . import answers, bounce
+from .conf import conf
+from .credentials import CLOCK_SKEW, Credentials, credentials_of, sign_in, sign_out
+from .forms import LoginForm
+from .models import AuthSession, AuthSessionQuerySet, RevokeReason
+from .origins import from_this_site, is_navigation, is_path_here
+from .rotation import Step
+
+log = logging.getLogger("tokenauth.security")
+
+
+def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
+    """Return the signed-in person's active sessions, the last seen first."""
+    user: Any = credentials.get_user()
+    return AuthSession.objects.at_writer().active().filter(user=user.pk).order_by("-last_seen_at")
+
+
+class LoginView(auth_views.LoginView):
+    """Django's login page, which starts a session of ours."""
+
+    template_name = "tokenauth/login.html"
+    authentication_form = LoginForm
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Sign the person in."""
+        sign_in(self.request, form.get_user(), persistent=form.cleaned_data["remember"])
+        return HttpResponseRedirect(self.get_success_url())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add whether the browser will refuse the cookies."""
+        insecure = conf.COOKIE_SECURE and not self.request.is_secure()
+        if insecure:
+            log.warning(
+                "The login page was served over http, but its cookies are Secure: nobody can "
+                "sign in. Serve the site over https, and set SECURE_PROXY_SSL_HEADER behind a "
+                "proxy; for a site without https set TOKENAUTH_COOKIE_SECURE = False."
+            )
+        return super().get_context_data(insecure=insecure, **kwargs)
+
+
+@method_decorator([csrf_protect, never_cache], name="dispatch")
+class LogoutView(auth_views.RedirectURLMixin, View):
+    """End this session, whatever cookies came."""
+
+    http_method_names = ["post", "options"]  # Django's own idiom
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Sign the person out and show them out."""
+        sign_out(request)
+        return HttpResponseRedirect(self.get_success_url())
+
+    def get_default_redirect_url(self) -> str:
+        """Return where Django's own logout leads, else the login page."""
+        return resolve_url(settings.LOGOUT_REDIRECT_URL or "tokenauth:login")
+
+
+@method_decorator([csrf_exempt, never_cache], name="dispatch")
+class RefreshView(View):
+    """Rotate: for a script that POSTs here, or for a request that the middleware bounced here."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer any method that comes with ``next``, and POST without."""
+        bounce.drain(request)
+        target = request.GET.get("next")
+        if target is None and request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if target is not None and not is_path_here(target):
+            return refusal(400, _("“next” must be a path on this host."), "unsafe_next")
+        if not (from_this_site(request) or (target and is_navigation(request))):
+            return refusal(403, _("This must come from a page of this site."), "cross_site")
+        credentials = credentials_of(request)
+        return self.answer(credentials) if target is None else self.send_back(credentials, target)
+
+    def answer(self, credentials: Credentials) -> HttpResponse:
+        """Rotate and say until when the person is signed in."""
+        token = credentials.presented.refresh
+        if token is None or credentials.refresh(token.raw) is None:
+            code = "session_ended" if credentials.ended else "not_authenticated"
+            response = refusal(401, _("Nobody is signed in here."), code)
+            response["WWW-Authenticate"] = 'Cookie realm="api"'
+            return response
+        return JsonResponse(answers.expiry(credentials))
+
+    def send_back(self, credentials: Credentials, target: str) -> HttpResponse:
+        """Rotate and send the browser back to where it was bounced from.
+
+        Anything but a clean rotation marks the URL, so that cookies which do not stick (or are
+        gone) end in the view's own answer and not in a loop.
+        """
+        presented = credentials.presented
+        if presented.access is not None and presented.access.valid_for(CLOCK_SKEW):
+            return bounce.redirect(target)
+        lone_token_counts = credentials.request.method == "POST"
+        token = presented.refresh if lone_token_counts else presented.paired
+        step = credentials.refresh(token.raw) if token is not None else None
+        return bounce.redirect(target if step is Step.ROTATE else bounce.add_marker(target))
+
+
+def refusal(status: int, detail: str, code: str) -> JsonResponse:
+    """Return an error in the API's form."""
+    return JsonResponse({"detail": detail, "code": code}, status=status)
+
+
+@method_decorator(never_cache, name="dispatch")
+class SessionListView(LoginRequiredMixin, TemplateView):
+    """The devices on which a person is signed in."""
+
+    template_name = "tokenauth/session_list.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """List the active sessions, the one that asks first."""
+        credentials = credentials_of(self.request)
+        current = credentials.session
+        sessions = list(sessions_of(credentials))
+        for session in sessions:
+            session.is_current = current is not None and session.pk == current.pk
+        sessions.sort(key=lambda session: not session.is_current)
+        return super().get_context_data(sessions=sessions, **kwargs)
+
+
+@method_decorator([csrf_protect, never_cache], name="dispatch")
+class SessionRevokeView(LoginRequiredMixin, View):
+    """Sign out one device."""
+
+    http_method_names = ["post", "options"]  # Django's own idiom
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """End one of the person's sessions; anybody else's is not found."""
+        return redirect(revoke_own(request, pk))
+
+
+def revoke_own(request: HttpRequest, pk: UUID) -> str:
+    """End one of the person's sessions, and return the name of the page to show then.
+
+    Raises Http404 for anybody else's.
+    """
+    credentials = credentials_of(request)
+    session = get_object_or_404(sessions_of(credentials), pk=pk)
+    if credentials.session is not None and session.pk == credentials.session.pk:
+        sign_out(request, RevokeReason.USER)
+        return "tokenauth:login"
+    AuthSession.objects.filter(pk=session.pk).revoke(RevokeReason.USER, request)
+    return "tokenauth:session_list"
+
+
+@method_decorator([csrf_protect, never_cache], name="dispatch")
+class SessionRevokeOthersView(LoginRequiredMixin, View):
+    """Sign out everywhere else."""
+
+    http_method_names = ["post", "options"]  # Django's own idiom
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """End all of the person's sessions but this one."""
+        revoke_others(request)
+        return redirect("tokenauth:session_list")
+
+
+def revoke_others(request: HttpRequest) -> int:
+    """End all of the person's sessions but the one that asks; return how many."""
+    credentials = credentials_of(request)
+    others = sessions_of(credentials)
+    if credentials.session is not None:
+        others = others.exclude(pk=credentials.session.pk)
+    return others.revoke(RevokeReason.USER, request)
