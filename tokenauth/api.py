@@ -25,9 +25,9 @@ from rest_framework.views import APIView, exception_handler
 
 from . import answers
 from .authentication import CookieTokenAuthentication
-from .credentials import credentials_of, sign_in, sign_out
+from .credentials import credentials_of
 from .origins import from_this_site
-from .views import revoke_others, revoke_own, sessions_of
+from .views import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
 
 class BoundedJSONParser(JSONParser):

@@ -26,8 +26,9 @@ from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
 from .conf import conf
-from .models import AuthSession, auth_hash_of
+from .models import AuthSession
 from .tokens import secret_keys
+from .users import auth_hash_of
 
 SID_KEY = "_tokenauth_sid"
 SIGNED_COOKIES = "django.contrib.sessions.backends.signed_cookies"

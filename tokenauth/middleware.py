@@ -8,7 +8,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
-from . import cookies, django_sessions
+from . import cookies, django_sessions, settlement
 from .bounce import bounce, can_bounce, take_marker
 from .credentials import Credentials
 
@@ -84,9 +84,9 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         if self.needs_auth_keys:
             yield credentials.provide_auth_keys
         response = yield None
-        if credentials.unsettled:
-            yield partial(credentials.settle, response)
-        credentials.write(response)
+        if settlement.is_due(credentials):
+            yield partial(settlement.settle, credentials, response)
+        settlement.write(credentials, response)
         return response
 
 

@@ -7,26 +7,22 @@ never both win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alik
 
 import copy
 import logging
-from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID, uuid4
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import get_user_model, load_backend
-from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import OperationalError, connections, models, router
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from . import devices, signals, tokens
+from . import devices, signals, tokens, users
 from .conf import conf
-from .exceptions import InvalidToken, SessionEnded, SessionSuspended, TokenMismatched, TokenReused
+from .exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
 from .rotation import Step, decide
 
 log = logging.getLogger("tokenauth.security")
@@ -114,8 +110,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         end = now + conf.SESSION_LIFETIME
         session: AuthSession = self.model(
             user_id=user.pk,
-            backend=backend or backend_of(user),
-            auth_hash=auth_hash_of(user),
+            backend=backend or users.backend_of(user),
+            auth_hash=users.auth_hash_of(user),
             rotated_at=now,
             issued_at=now,
             created_at=now,
@@ -329,34 +325,8 @@ class AuthSession(models.Model):
         """Raise SessionEnded or SessionSuspended unless the session may be used now."""
         if not self.active:
             raise SessionEnded(self.pk, self.revoke_reason)
-        self._check_user()
-        self._check_auth_hash()
-
-    def _check_user(self) -> None:
-        """Let the session's backend vouch for the user, as ``django.contrib.auth`` does."""
-        if self.backend not in settings.AUTHENTICATION_BACKENDS:
-            raise SessionSuspended("its authentication backend is no longer installed")
-        backend: Any = load_backend(self.backend)
-        if joined_user_will_do(backend):
-            vouched = self.user if backend.user_can_authenticate(self.user) else None
-        else:
-            vouched = backend.get_user(self.user_id)
-        if vouched is None:
-            raise SessionSuspended("its backend does not vouch for the user")
-        self.user = vouched
-
-    def _check_auth_hash(self) -> None:
-        """Compare with the user's password of now; a mismatch is never written down.
-
-        A request between ``user.save()`` and the new hash must not end the changer's session.
-        """
-        current = auth_hash_of(self.user)
-        if constant_time_compare(self.auth_hash, current):
-            return
-        fallbacks: Iterable[str] = getattr(self.user, "get_session_auth_fallback_hash", tuple)()
-        if not any(constant_time_compare(self.auth_hash, fallback) for fallback in fallbacks):
-            raise SessionSuspended("the password has been changed since")
-        self.upgraded_auth_hash = current
+        self.user = users.vouch_for(self)
+        self.upgraded_auth_hash = users.check_auth_hash(self.user, self.auth_hash)
 
     def set_auth_hash(self, auth_hash: str) -> None:
         """Write the hash of the user's new password, unless another request wrote one."""
@@ -377,31 +347,3 @@ def device_of(request: HttpRequest | None) -> dict[str, str | None]:
         "ip_address": devices.client_ip(meta, conf.TRUSTED_PROXY_COUNT),
         "user_agent": devices.user_agent(meta),
     }
-
-
-def backend_of(user: AbstractBaseUser) -> str:
-    """Return the dotted path of the backend that vouches for a user."""
-    noted: str | None = getattr(user, "backend", None)
-    if noted is None and len(settings.AUTHENTICATION_BACKENDS) != 1:
-        raise ValueError(
-            "There are several AUTHENTICATION_BACKENDS: pass backend=, or a user that "
-            "authenticate() returned."
-        )
-    return noted or settings.AUTHENTICATION_BACKENDS[0]
-
-
-def auth_hash_of(user: AbstractBaseUser) -> str:
-    """Return Django's session auth hash, which changes with the password."""
-    make: Callable[[], str] = getattr(user, "get_session_auth_hash", str)
-    return make()
-
-
-def joined_user_will_do(backend: Any) -> bool:
-    """Tell whether the user that was joined to the session is what the backend would load.
-
-    True for the stock ``ModelBackend`` (and subclasses that keep its ``get_user``) with a user
-    model whose default manager hides nobody.
-    """
-    stock = getattr(type(backend), "get_user", None) is ModelBackend.get_user
-    manager = type(get_user_model()._default_manager)
-    return stock and manager.get_queryset is models.Manager.get_queryset

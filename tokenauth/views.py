@@ -5,9 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth import login, logout
 from django.contrib.auth import views as auth_views
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -16,6 +19,7 @@ from django.http import (
     HttpResponseRedirect,
     JsonResponse,
 )
+from django.middleware.csrf import rotate_token
 from django.shortcuts import get_object_or_404, redirect, resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -23,15 +27,49 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.generic import TemplateView, View
 
-from . import answers, bounce
+from . import answers, bounce, django_sessions
 from .conf import conf
-from .credentials import CLOCK_SKEW, Credentials, credentials_of, sign_in, sign_out
+from .credentials import Credentials, credentials_of
 from .forms import LoginForm
 from .models import AuthSession, AuthSessionQuerySet, RevokeReason
 from .origins import from_this_site, is_navigation, is_path_here
 from .rotation import Step
 
 log = logging.getLogger("tokenauth.security")
+
+#: An access token this close to its end (seconds) is refreshed rather than called valid: the
+#: server that will see it next may have a clock that is a little ahead.
+CLOCK_SKEW = 5
+
+
+def sign_in(request: HttpRequest, user: AbstractBaseUser, *, persistent: bool) -> AuthSession:
+    """Sign in a person that ``authenticate()`` returned, as our own views do.
+
+    With Django's ``login()`` where sessions are installed: it sends ``user_logged_in``, drops the
+    previous person's data and replaces the CSRF token.
+    """
+    credentials = credentials_of(request)
+    store = django_sessions.store_of(request)
+    if store is None:
+        rotate_token(request)
+        user_logged_in.send(sender=type(user), request=request, user=user)
+    else:
+        login(request, user)  # type: ignore[arg-type]  # the stubs know one user model
+        if not persistent:
+            store.set_expiry(0)
+    return credentials.start(user, persistent=persistent)
+
+
+def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:
+    """Sign the person out, as our own views do. Works with any cookie in the jar, or none."""
+    credentials = credentials_of(request)
+    if django_sessions.store_of(request) is None:
+        user = credentials.get_user()
+        person = user if user.is_authenticated else None
+        user_logged_out.send(sender=type(person), request=request, user=person)
+    else:
+        logout(request)
+    credentials.end(reason)
 
 
 def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:

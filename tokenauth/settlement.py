@@ -1,0 +1,177 @@
+"""Carry out what a request came to, in its response phase.
+
+Views never set cookies: here, and only here, are token cookies set or deleted. It runs outside the
+view's transaction, so ATOMIC_REQUESTS can roll none of it back.
+"""
+
+import time
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.debug import sensitive_variables
+
+from . import cookies, django_sessions, tokens
+from .conf import conf
+from .credentials import Credentials
+from .exceptions import InvalidToken
+from .models import AuthSession, RevokeReason
+from .rotation import Step
+from .users import auth_hash_of
+
+#: Seconds after which a response no longer deletes cookies: the person may have signed in again
+#: while it was slow, and a deletion can't say which cookie it means.
+DELETION_WINDOW = 5
+
+
+def is_due(credentials: Credentials) -> bool:
+    """Tell whether the response needs the database before its cookies are written."""
+    session = credentials.session
+    return bool(
+        credentials.outgoing
+        or credentials.signed_in
+        or credentials.signed_out
+        or credentials.adoptable
+        or (session and (confirms(credentials, session) or session.upgraded_auth_hash))
+        or (credentials.presented.access and django_sessions.is_modified(credentials.request))
+    )
+
+
+def settle(credentials: Credentials, response: HttpResponseBase) -> None:
+    """Follow what the view did with Django's session, then see what is left to write."""
+    if response.status_code < 500:
+        follow_django(credentials)
+    session = credentials.session
+    if credentials.outgoing is not None:
+        recheck(credentials, credentials.outgoing)
+    elif session is not None and confirms(credentials, session):
+        session.confirm()
+    if session is not None and session.upgraded_auth_hash:
+        session.set_auth_hash(session.upgraded_auth_hash)
+
+
+def confirms(credentials: Credentials, session: AuthSession) -> bool:
+    """Tell whether the request proves that the client has kept the session's current token.
+
+    Only a token that came in the cookie can, and only one older than the grace period: inside it
+    answers are in flight and Chromium has not written its jar to disk; and a thief who polls
+    cannot ask "has the victim confirmed yet?" to stay in step (OWASP: renewal timeout).
+    """
+    access = credentials.presented.access
+    return (
+        access is not None
+        and credentials.outgoing is None
+        and not session.confirmed
+        and (access.sid, access.rot) == (session.pk, session.rotation)
+        and access.older_than(conf.GRACE_PERIOD)
+    )
+
+
+def follow_django(credentials: Credentials) -> None:
+    """Do what Django's ``login()``, ``logout()`` or an old session of Django's asks for."""
+    if credentials.signed_out:
+        credentials.end(RevokeReason.LOGOUT)
+    elif credentials.signed_in is not None:
+        follow_login(credentials, credentials.signed_in)
+    elif credentials.adoptable is not None:
+        adopt(credentials, credentials.adoptable)
+    elif django_sessions.is_modified(credentials.request):
+        follow_modification(credentials)
+
+
+def follow_login(credentials: Credentials, user: AbstractBaseUser) -> None:
+    """Give Django's login a session: the live one with a new token, if it is this user's."""
+    kept = renew(credentials, user)
+    if kept is not None:
+        credentials.replace_with(kept)
+        return
+    request = credentials.request
+    persistent, ends_at = django_sessions.persistence(request)
+    backend = django_sessions.backend_of(request)
+    credentials.start(user, persistent=persistent, backend=backend, ends_at=ends_at)
+
+
+def renew(credentials: Credentials, user: AbstractBaseUser) -> AuthSession | None:
+    """Replace the token of the user's live session in this browser, if there is one."""
+    rows = AuthSession.objects.at_writer().active().select_related("user")
+    session: AuthSession | None = rows.filter(pk__in=credentials.sids(), user=user.pk).first()
+    return session and AuthSession.objects.advance(
+        session,
+        credentials.request,
+        backend=django_sessions.backend_of(credentials.request),
+        auth_hash=auth_hash_of(user),
+    )
+
+
+def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
+    """Start a session for a Django session that is older than tokenauth."""
+    session = django_sessions.adopt(credentials.request, user)
+    if session is None:
+        # A parallel request was faster: the same tokens, then, if they are still to be had.
+        credentials.resolve_django_session()
+    else:
+        credentials.hand_out(session)
+
+
+def follow_modification(credentials: Credentials) -> None:
+    """Bind a Django session that was written to while somebody was signed in."""
+    session = credentials.get_session()
+    if session is not None:
+        django_sessions.follow_password_change(credentials.request, session)
+        django_sessions.note(credentials.request, session)
+
+
+def recheck(credentials: Credentials, session: AuthSession) -> None:
+    """Let go of tokens that were overtaken while the view ran.
+
+    A session that has ended meanwhile is not brought back. One that was rotated further gets no
+    refresh cookie: the browser has its successor, and an old one coming back would look like
+    theft.
+    """
+    rows = AuthSession.objects.at_writer().active().filter(pk=session.pk)
+    rotation = rows.values_list("rotation", flat=True).first()
+    if rotation is None:
+        credentials.outgoing = None
+    elif rotation != session.rotation:
+        session.step = Step.DEBOUNCE
+
+
+@sensitive_variables()
+def write(credentials: Credentials, response: HttpResponseBase) -> None:
+    """Set or delete the cookies, and say what the response depends on."""
+    if credentials.outgoing is not None:
+        set_cookies(credentials, credentials.outgoing, response)
+    elif time.monotonic() - credentials.arrived_at < DELETION_WINDOW:
+        delete_cookies(credentials, response)
+    if credentials.accessed:
+        patch_vary_headers(response, ("Cookie",))
+
+
+@sensitive_variables()
+def set_cookies(credentials: Credentials, session: AuthSession, response: HttpResponseBase) -> None:
+    """Set the access cookie, and with it the refresh cookie unless the browser has it."""
+    max_age = cookies.seconds_until(session.expires_at) if session.persistent else None
+    if session.step is not Step.DEBOUNCE:
+        try:
+            refresh = tokens.remake_refresh_token(session)
+        except InvalidToken:
+            # Made by a server with a newer key. Another server, or a later answer, has it.
+            return
+        cookies.put_refresh(response, refresh, max_age)
+    cookies.put_access(response, credentials.access_token, max_age)
+    cookies.forbid_caching(response)
+
+
+def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None:
+    """Delete cookies that came, verified, and are of a session that has ended.
+
+    Nothing else: another site's form post brings no Lax cookies, but its response's deletions
+    count; and what does not verify may be a clock or a rolling deploy.
+    """
+    presented, ended = credentials.presented, credentials.ended
+    if any(claims.sid in ended for claims in presented.access_tokens):
+        cookies.put_access(response, "", 0)
+        cookies.forbid_caching(response)
+    if any(token.claims.sid in ended for token in presented.refresh_tokens):
+        cookies.put_refresh(response, "", 0)
+        cookies.forbid_caching(response)
