@@ -141,6 +141,8 @@ class Credentials:
             self._look_up(adopted.pk)
             if self.session is not None:
                 self._send(self.session)
+        elif not adopted.active:
+            django_sessions.drop(self.request)
 
     # The transitions
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from ua_parser import parse
-
 MAX_USER_AGENT_LENGTH = 512
 
 
@@ -47,6 +45,8 @@ def clean_ip(text: str) -> str | None:
 
 def describe(agent: str) -> str:
     """Return a user agent in words, like "Firefox on Linux"; empty if it says nothing."""
+    from ua_parser import parse  # noqa: PLC0415  # its rules take longer to load than the rest of us
+
     result = parse(agent)
     browser = result.user_agent.family if result.user_agent else ""
     system = result.os.family if result.os else ""

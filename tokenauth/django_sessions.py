@@ -71,6 +71,13 @@ def flush(request: HttpRequest, sid: UUID) -> None:
         store.flush()
 
 
+def drop(request: HttpRequest) -> None:
+    """Drop the data, whatever stands in it: a slow request may have written over the ``sid``."""
+    store = store_of(request)
+    if store is not None:
+        store.flush()
+
+
 def flush_orphan(request: HttpRequest) -> None:
     """Drop the data of a session that ended while its browser was away."""
     store = store_of(request)
