@@ -67,6 +67,16 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         """Refuse: a session can be ended, not edited."""
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: AuthSession | None = None) -> bool:
+        """Let who may delete a user delete the user's sessions with it (simplejwt #266).
+
+        Django asks for each row that goes with what is deleted. On our own pages it needs our
+        permission.
+        """
+        page = request.resolver_match.url_name or "" if request.resolver_match else ""
+        is_cascade = page.endswith(("_delete", "_changelist")) and "authsession" not in page
+        return is_cascade or super().has_delete_permission(request, obj)
+
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Revoking has a permission of its own."""
         return bool(request.user.has_perm("tokenauth.revoke_authsession"))

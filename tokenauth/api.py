@@ -80,7 +80,10 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(error, context)
     if response is None:
         return None
-    codes = error.get_codes() if isinstance(error, APIException) else "not_found"
+    # REST framework converts just these two of Django's own.
+    django_codes = {403: "permission_denied", 404: "not_found"}
+    own = error.get_codes() if isinstance(error, APIException) else None
+    codes = own or django_codes[response.status_code]
     detail = response.data.get("detail") if isinstance(response.data, dict) else None
     response.data = {
         "detail": detail or one_line(response.data),

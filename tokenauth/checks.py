@@ -3,6 +3,7 @@
 An id is never given to another message, nor renumbered.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,10 @@ from .django_sessions import SIGNED_COOKIES
 from .middleware import TokenAuthMiddleware
 
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
+#: In seconds: longer than anybody stays, and short enough to be added to a date.
+CENTURY = 100 * 365 * 24 * 3600
+#: What a cookie's name may be made of (RFC 6265 §4.1.1).
+COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def check_site(**kwargs: Any) -> list[CheckMessage]:
@@ -76,7 +81,8 @@ def url_errors() -> Iterator[CheckMessage]:
             "change with the language.",
             id="tokenauth.E005",
         )
-    if not cookies.is_under(f"{path}refresh/", cookies.refresh_path()):
+    chosen = conf.REFRESH_COOKIE_PATH
+    if isinstance(chosen, str) and not cookies.is_under(f"{path}refresh/", chosen or path):
         yield Error(
             "The refresh cookie does not reach the refresh URL.",
             hint=f"Edit TOKENAUTH_REFRESH_COOKIE_PATH: remove it, or set it to {path!r} or '/'.",
@@ -133,18 +139,18 @@ def value_errors() -> Iterator[CheckMessage]:
                 hint=f"Edit {name}: it takes {kinds}.",
                 id="tokenauth.E007",
             )
-        elif isinstance(setting, Duration) and not positive(value):
+        elif isinstance(setting, Duration) and not 0 < seconds(value) < CENTURY:
             yield Error(
                 f"{name} is not a length of time.",
-                hint=f"Edit {name}: set it to a timedelta, or seconds, above zero.",
+                hint=f"Edit {name}: a timedelta, or seconds, above zero and below a century.",
                 id="tokenauth.E008",
             )
     yield from choice_errors()
 
 
-def positive(value: Any) -> bool:
-    """Tell whether a duration, or a number of seconds, is above zero."""
-    return bool(value > (timedelta() if isinstance(value, timedelta) else 0))
+def seconds(value: Any) -> float:
+    """Return a duration, or a number of seconds, as the latter."""
+    return float(value.total_seconds() if isinstance(value, timedelta) else value)
 
 
 def choice_errors() -> Iterator[CheckMessage]:
@@ -204,6 +210,12 @@ def cookie_errors() -> Iterator[CheckMessage]:
                 f"{setting} has a prefix.",
                 hint=f"Edit {setting}: remove the prefix; tokenauth adds the one that fits.",
                 id="tokenauth.E014",
+            )
+        if setting.endswith("_COOKIE_NAME") and not COOKIE_NAME.fullmatch(value):
+            yield Error(
+                f"{setting} is no name for a cookie.",
+                hint=f"Edit {setting}: use letters, digits, dashes and underscores.",
+                id="tokenauth.E015",
             )
 
 

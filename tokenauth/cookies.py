@@ -139,6 +139,11 @@ class Presentation:
         return max(self.refresh_tokens, key=lambda token: token.claims.rot)
 
     @property
+    def held(self) -> Claims | None:
+        """What the browser holds of a session, good or expired: the access token, or a lone one."""
+        return self.access or (self.single.claims if self.single else None)
+
+    @property
     def refresh(self) -> Presented | None:
         """The refresh token that counts where a lone one may."""
         return self.paired or self.single
@@ -176,7 +181,7 @@ def put_refresh(response: HttpResponseBase, raw: str, max_age: int | None) -> No
 def forbid_caching(response: HttpResponseBase) -> None:
     """Keep a response out of every cache: a stored Set-Cookie signs a stranger in."""
     for name in [*response.headers]:
-        if name.lower().endswith("cdn-cache-control") or name.title() in CACHE_HEADERS:
+        if name.lower().endswith("-cache-control") or name.title() in CACHE_HEADERS:
             del response.headers[name]
     response.headers["Cache-Control"] = "private, no-store"
     patch_vary_headers(response, ("Cookie",))

@@ -147,10 +147,15 @@ class Credentials:
     # The transitions
 
     @sensitive_variables()
-    def refresh(self, raw: str) -> Step | None:
+    def refresh(self, token: cookies.Presented) -> Step | None:
         """Rotate here; return what was done, or None if nobody is signed in by this token."""
+        if token.claims.expired:
+            # Is it only this token, or is its session over?
+            self._look_up(token.claims.sid, signs_in=False)
+            self.resolved = True
+            return None
         try:
-            session = AuthSession.objects.rotate(raw, self.request)
+            session = AuthSession.objects.rotate(token.raw, self.request)
         except SessionEnded as ended:
             self._note_end(ended)
             return None
@@ -199,9 +204,8 @@ class Credentials:
 
     def sids(self) -> set[UUID]:
         """Return the sessions that this browser holds: at most one, and any started just now."""
-        held = self.presented.access or self.presented.single
-        claims = held.claims if isinstance(held, cookies.Presented) else held
-        found = {claims.sid} if claims else set()
+        held = self.presented.held
+        found = {held.sid} if held else set()
         return found | ({self.session.pk} if self.session else set())
 
     # Django's own login() and logout()
@@ -220,6 +224,7 @@ class Credentials:
     def on_logout(self) -> None:
         """Note Django's ``user_logged_out``; the response phase ends the session."""
         self.signed_in, self.signed_out = None, True
+        self.user, self.resolved = AnonymousUser(), True
         self._hide_session()
 
     def _hide_session(self) -> None:

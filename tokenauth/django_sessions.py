@@ -56,7 +56,10 @@ def note(request: HttpRequest, session: AuthSession) -> None:
         return
     user = session.user
     user_key = user._meta.pk.value_to_string(user)
-    if store.get(SESSION_KEY, user_key) != user_key:
+    if SESSION_KEY not in store:
+        # Whoever planted an anonymous session must not read what is written to it from now on.
+        store.cycle_key()
+    elif store[SESSION_KEY] != user_key:
         store.flush()
     store[SESSION_KEY] = user_key
     store[BACKEND_SESSION_KEY] = session.backend

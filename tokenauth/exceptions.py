@@ -24,11 +24,14 @@ class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like D
 
 
 class SessionSuspended(TokenAuthError):  # noqa: N818  # the same
-    """The user is inactive, has another password by now, or no backend vouches for them."""
+    """The user is inactive, has another password by now, or no backend vouches for them.
+
+    Or its time has just run out, which may be the clock's fault.
+    """
 
 
 class SessionEnded(TokenAuthError):  # noqa: N818  # the same
-    """The session was revoked, has expired, or is gone from the database."""
+    """The session was revoked, expired a while ago, or is gone from the database."""
 
     #: The session's id, the claim ``sid``.
     sid: UUID

@@ -77,7 +77,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         if credentials.needs_refresh and request.path != cookies.include_path() + "refresh/":
             token = refresh_token_here(request, credentials)
             if token is not None:
-                yield partial(credentials.refresh, token.raw)
+                yield partial(credentials.refresh, token)
             elif credentials.presented.access and not just_tried and can_bounce(request):
                 response: HttpResponseBase = yield partial(bounce, request)
                 return response
@@ -93,9 +93,12 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
 def refresh_token_here(request: HttpRequest, credentials: Credentials) -> cookies.Presented | None:
     """Return the refresh token that may be rotated in place, if one came.
 
-    No page under the include signs anyone in by a lone refresh cookie: there a sibling domain
-    could plant one, to put a person who is signed out into somebody else's account.
+    A lone one could be planted by a sibling domain, to put a person who is signed out into
+    somebody else's account. So it signs nobody in under the include; nor, in a browser, where no
+    browser would send the cookie that we set.
     """
-    if cookies.is_under(request.path, cookies.include_path()):
-        return credentials.presented.paired
-    return credentials.presented.refresh
+    under_include = cookies.is_under(request.path, cookies.include_path())
+    ours = cookies.is_under(request.path, cookies.refresh_path())
+    is_browser = "Sec-Fetch-Site" in request.headers
+    lone_one_counts = not under_include and (ours or not is_browser)
+    return credentials.presented.refresh if lone_one_counts else credentials.presented.paired

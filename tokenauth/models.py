@@ -7,14 +7,15 @@ never both win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alik
 
 import copy
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID, uuid4
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import OperationalError, connections, models, router
+from django.db import models, router
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -22,13 +23,23 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import devices, signals, tokens, users
 from .conf import conf
-from .exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
+from .contention import insist
+from .exceptions import (
+    InvalidToken,
+    SessionEnded,
+    SessionSuspended,
+    TokenMismatched,
+    TokenReused,
+)
 from .rotation import Step, decide
 
 log = logging.getLogger("tokenauth.security")
 
 #: Once, and twice more when another request was faster.
 ATTEMPTS = 3
+#: How wrong a server's clock may be before an expired session counts as ended for good: until then
+#: it signs nobody in, but nothing is deleted that would sign people out when the clock is right.
+CLOCK_ERROR = timedelta(days=1)
 #: Sessions revoked by one statement: SQLite binds at most 999 values on old versions.
 BATCH = 500
 
@@ -53,20 +64,29 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         now = timezone.now()
         return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
 
+    @sensitive_variables()
+    def swap(self, **changes: Any) -> int:
+        """Update the rows that are still as this set describes them; return how many were."""
+        return insist(self.db, partial(self.update, **changes))
+
     def revoke(self, reason: str, request: HttpRequest | None = None) -> int:
         """End these sessions at once, and return how many were still active.
 
         A session that another process ended in the meantime is neither counted nor signalled.
         """
-        writer = self.using(router.db_for_write(self.model))
-        ids = list(writer.active().order_by().values_list("pk", flat=True))
+        ids = list(
+            self.using(router.db_for_write(self.model))
+            .active()
+            .order_by()
+            .values_list("pk", flat=True)
+        )
         batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
         return sum(self._revoke_batch(batch, reason, request) for batch in batches)
 
     def _revoke_batch(self, ids: list[UUID], reason: str, request: HttpRequest | None) -> int:
         now = timezone.now()
-        rows = self.model._base_manager.using(router.db_for_write(self.model)).filter(pk__in=ids)
-        rows.filter(revoked_at__isnull=True).update(revoked_at=now, revoke_reason=reason)
+        rows = self.model.objects.at_writer().filter(pk__in=ids)
+        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason)
         ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
         for session in ended:
             signals.session_revoked.send_robust(
@@ -156,31 +176,22 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         The session's tokens are made from it (``tokens.remake_refresh_token``).
 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
-        TokenReused and TokenMismatched when this very token ended the session. A database that
-        is down raises OperationalError.
+        TokenReused and TokenMismatched when this very token ended the session.
         """
         claims = tokens.RefreshToken.read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
         token_hash = tokens.hash_token(raw_token)
-        for attempt in range(1, ATTEMPTS + 1):
+        for _attempt in range(ATTEMPTS):
             session = self.look_up(claims.sid)
             step = decide(session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD)
-            try:
-                taken = self._take(step, session, request)
-            except OperationalError:
-                # A serialization failure or a lock held too long: someone was faster.
-                if (
-                    attempt == ATTEMPTS
-                    or connections[router.db_for_write(self.model)].in_atomic_block
-                ):
-                    raise
-                continue
+            taken = self._take(step, session, request)
             if taken is not None:
                 taken.step = step
                 return taken
-        # Outrun three times, though the token is good: one more short access token hurts nobody.
-        session.step = Step.DEBOUNCE
+        # Outrun each time, though the token is good. Its owner holds the current one, unless the
+        # decision was to hand that out: then those who were faster have noted it.
+        session.step = Step.REISSUE if step is Step.REISSUE else Step.DEBOUNCE
         return session
 
     def _take(
@@ -190,7 +201,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         if step is Step.ROTATE:
             return self.advance(session, request)
         if step is Step.REISSUE:
-            return self._reissue(session)
+            return self.reissue(session)
         if step is not Step.DEBOUNCE:
             self._end_for(step, session, request)
         return session
@@ -213,17 +224,25 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             setattr(successor, name, value)
         successor.token_hash = tokens.new_refresh_token_hash(successor)
         current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
-        if not current.update(token_hash=successor.token_hash, **changes):
+        if not current.swap(token_hash=successor.token_hash, **changes):
             return None
         signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
         return successor
 
-    def _reissue(self, session: "AuthSession") -> "AuthSession | None":
-        # Before anything changes: can this server make the token at all?
+    def reissue(self, session: "AuthSession", **changes: Any) -> "AuthSession | None":
+        """Hand the same token out again; None if it is no longer the current one.
+
+        ``changes`` are further columns to write with it. Raises InvalidToken when this server
+        can't make the token (another one signs with a newer key): then nothing changes.
+        """
         tokens.remake_refresh_token(session)
-        session.issued_at = timezone.now()
+        changes["issued_at"] = timezone.now()
         current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
-        return session if current.update(issued_at=session.issued_at) else None
+        if not current.swap(**changes):
+            return None
+        for name, value in changes.items():
+            setattr(session, name, value)
+        return session
 
     def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
         reuse = step is Step.REUSE
@@ -308,13 +327,17 @@ class AuthSession(models.Model):
     @property
     def active(self) -> bool:
         """Whether the session is neither revoked nor expired."""
-        now = timezone.now()
-        return not self.revoked_at and self.expires_at > now and self.absolute_expires_at > now
+        return not self.revoked_at and self.ends_at > timezone.now()
 
     @property
     def device(self) -> str:
         """The device in words, like "Firefox on Linux"."""
         return devices.describe(self.user_agent)
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the session expires, idle or not."""
+        return min(self.expires_at, self.absolute_expires_at)
 
     def idle_end(self, now: datetime) -> datetime:
         """Return when the session ends if it is not used after ``now``."""
@@ -324,20 +347,22 @@ class AuthSession(models.Model):
     def check_usable(self) -> None:
         """Raise SessionEnded or SessionSuspended unless the session may be used now."""
         if not self.active:
-            raise SessionEnded(self.pk, self.revoke_reason)
+            if self.revoked_at or timezone.now() - self.ends_at > CLOCK_ERROR:
+                raise SessionEnded(self.pk, self.revoke_reason)
+            raise SessionSuspended("its time is over, unless the clock is wrong")
         self.user = users.vouch_for(self)
         self.upgraded_auth_hash = users.check_auth_hash(self.user, self.auth_hash)
 
     def set_auth_hash(self, auth_hash: str) -> None:
         """Write the hash of the user's new password, unless another request wrote one."""
         rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash=self.auth_hash)
-        rows.update(auth_hash=auth_hash)
+        rows.swap(auth_hash=auth_hash)
 
     def confirm(self) -> None:
         """Note that the client has kept the current token."""
         rows = AuthSession.objects.at_writer().active()
         rows = rows.filter(pk=self.pk, rotation=self.rotation, confirmed=False)
-        rows.update(confirmed=True, last_seen_at=timezone.now())
+        rows.swap(confirmed=True, last_seen_at=timezone.now())
 
 
 def device_of(request: HttpRequest | None) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from . import cookies, django_sessions, tokens
 from .conf import conf
 from .credentials import Credentials
 from .exceptions import InvalidToken
-from .models import AuthSession, RevokeReason
+from .models import ATTEMPTS, AuthSession, RevokeReason
 from .rotation import Step
 from .users import auth_hash_of
 
@@ -93,14 +93,34 @@ def follow_login(credentials: Credentials, user: AbstractBaseUser) -> None:
 
 def renew(credentials: Credentials, user: AbstractBaseUser) -> AuthSession | None:
     """Replace the token of the user's live session in this browser, if there is one."""
-    rows = AuthSession.objects.at_writer().active().select_related("user")
-    session: AuthSession | None = rows.filter(pk__in=credentials.sids(), user=user.pk).first()
-    return session and AuthSession.objects.advance(
-        session,
-        credentials.request,
-        backend=django_sessions.backend_of(credentials.request),
-        auth_hash=auth_hash_of(user),
-    )
+    own = AuthSession.objects.at_writer().select_related("user").filter(user=user.pk)
+    backend = django_sessions.backend_of(credentials.request)
+    changes = {"backend": backend, "auth_hash": auth_hash_of(user)}
+    for _ in range(ATTEMPTS):
+        session: AuthSession | None = own.active().filter(pk__in=credentials.sids()).first()
+        if session is None:
+            return None
+        renewed = replace_token(credentials, session, changes)
+        if renewed is not None:
+            return renewed
+    return None
+
+
+def replace_token(
+    credentials: Credentials, session: AuthSession, changes: dict[str, str]
+) -> AuthSession | None:
+    """Replace the token if the browser has shown that it holds the current one.
+
+    Otherwise, as after a refresh in this very request, it is handed out again: two rotations ahead
+    of what the browser may hold, a lost answer would look like theft.
+    """
+    held = credentials.presented.held
+    if credentials.outgoing is None and held is not None and held.rot == session.rotation:
+        return AuthSession.objects.advance(session, credentials.request, **changes)
+    try:
+        return AuthSession.objects.reissue(session, **changes)
+    except InvalidToken:
+        return None
 
 
 def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
@@ -109,7 +129,8 @@ def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
     if session is None:
         # A parallel request was faster: the same tokens, then, if they are still to be had.
         credentials.resolve_django_session()
-    else:
+        session = credentials.session
+    if session is not None:
         credentials.hand_out(session)
 
 

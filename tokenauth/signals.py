@@ -12,5 +12,5 @@ session_started = Signal()
 session_rotated = Signal()
 #: The session was ended. Also carries ``reason``, one of ``RevokeReason``.
 session_revoked = Signal()
-#: A spent refresh token came back. ``session_revoked`` follows with reason ``reuse``.
+#: A spent refresh token came back. ``session_revoked`` with reason ``reuse`` goes before it.
 refresh_token_reused = Signal()

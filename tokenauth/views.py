@@ -91,6 +91,8 @@ class LoginView(auth_views.LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add whether the browser will refuse the cookies."""
+        # Asking sweeps away what is left of a session that has ended.
+        credentials_of(self.request).resolve()
         insecure = conf.COOKIE_SECURE and not self.request.is_secure()
         if insecure:
             log.warning(
@@ -137,7 +139,7 @@ class RefreshView(View):
     def answer(self, credentials: Credentials) -> HttpResponse:
         """Rotate and say until when the person is signed in."""
         token = credentials.presented.refresh
-        if token is None or credentials.refresh(token.raw) is None:
+        if token is None or credentials.refresh(token) is None:
             code = "session_ended" if credentials.ended else "not_authenticated"
             response = refusal(401, _("Nobody is signed in here."), code)
             response["WWW-Authenticate"] = 'Cookie realm="api"'
@@ -155,7 +157,7 @@ class RefreshView(View):
             return bounce.redirect(target)
         lone_token_counts = credentials.request.method == "POST"
         token = presented.refresh if lone_token_counts else presented.paired
-        step = credentials.refresh(token.raw) if token is not None else None
+        step = credentials.refresh(token) if token is not None else None
         return bounce.redirect(target if step is Step.ROTATE else bounce.add_marker(target))
 
 
