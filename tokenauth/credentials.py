@@ -41,6 +41,8 @@ class Credentials:
         #: The session whose tokens go out with the response, and the new access token.
         self.outgoing: AuthSession | None = None
         self.access_token = ""
+        #: Sessions that authenticated the request, the last of them now or until a login or logout.
+        self.accepted: set[UUID] = set()
         #: Sessions found or made ended in this request.
         self.ended: set[UUID] = set()
         #: What Django's signals said: the person signed in, the Django session's user.
@@ -73,7 +75,7 @@ class Credentials:
         return self.session
 
     def provide_auth_keys(self) -> None:
-        """Put Django's keys where RemoteUserMiddleware will look for them."""
+        """Put Django's keys where others will look for them."""
         self.resolve()
         if self.session is not None:
             django_sessions.note(self.request, self.session)
@@ -118,6 +120,7 @@ class Credentials:
     def _accept(self, session: AuthSession) -> None:
         self.resolved = True
         self.session, self.user = session, session.user
+        self.accepted.add(session.pk)
 
     def _note_end(self, ended: SessionEnded) -> None:
         self.resolved = True
@@ -205,8 +208,7 @@ class Credentials:
     def sids(self) -> set[UUID]:
         """Return the sessions that this browser holds: at most one, and any started just now."""
         held = self.presented.held
-        found = {held.sid} if held else set()
-        return found | ({self.session.pk} if self.session else set())
+        return self.accepted | ({held.sid} if held else set())
 
     # Django's own login() and logout()
 
@@ -229,6 +231,7 @@ class Credentials:
 
     def _hide_session(self) -> None:
         """Until the response phase the request has no session that is the new person's."""
+        self.session = None
         request: Any = self.request
         request.auth_session = None
 

@@ -8,6 +8,7 @@ more: beside them stands the ``sid`` of the session of ours that does.
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import (
     BACKEND_SESSION_KEY,
@@ -133,9 +134,13 @@ def persistence(request: HttpRequest) -> tuple[bool, datetime | None]:
 
 
 def needs_auth_keys() -> bool:
-    """Tell whether RemoteUserMiddleware is there, which raises KeyError without Django's keys."""
+    """Tell whether something is installed that raises KeyError without Django's keys.
+
+    Both load the Django session in every request anyway.
+    """
     classes = map(import_string, settings.MIDDLEWARE)
-    return any(isinstance(c, type) and issubclass(c, RemoteUserMiddleware) for c in classes)
+    remote_user = any(isinstance(c, type) and issubclass(c, RemoteUserMiddleware) for c in classes)
+    return remote_user or apps.is_installed("hijack")
 
 
 @sensitive_variables()

@@ -229,6 +229,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
         return successor
 
+    @sensitive_variables()
     def reissue(self, session: "AuthSession", **changes: Any) -> "AuthSession | None":
         """Hand the same token out again; None if it is no longer the current one.
 
@@ -353,10 +354,16 @@ class AuthSession(models.Model):
         self.user = users.vouch_for(self)
         self.upgraded_auth_hash = users.check_auth_hash(self.user, self.auth_hash)
 
+    @sensitive_variables()
     def set_auth_hash(self, auth_hash: str) -> None:
-        """Write the hash of the user's new password, unless another request wrote one."""
-        rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash=self.auth_hash)
-        rows.swap(auth_hash=auth_hash)
+        """Write the hash of the user's new password, unless the password changed once more.
+
+        Another request may have upgraded the old hash to today's key in the meantime.
+        """
+        known = {self.auth_hash, self.upgraded_auth_hash or self.auth_hash}
+        rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash__in=known)
+        if rows.swap(auth_hash=auth_hash):
+            self.auth_hash, self.upgraded_auth_hash = auth_hash, ""
 
     def confirm(self) -> None:
         """Note that the client has kept the current token."""
