@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import ngettext
 
-from .models import AuthSession, RevokeReason
+from .models import AuthSession
+from .sessions import RevokeReason
 
 
 @admin.register(AuthSession)

@@ -19,8 +19,9 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import cookies, django_sessions, tokens
 from .exceptions import SessionEnded, TokenAuthError
-from .models import AuthSession, RevokeReason
+from .models import AuthSession
 from .rotation import Step
+from .sessions import RevokeReason
 
 
 class Credentials:

@@ -15,8 +15,9 @@ from . import cookies, django_sessions, tokens
 from .conf import conf
 from .credentials import Credentials
 from .exceptions import InvalidToken
-from .models import ATTEMPTS, AuthSession, RevokeReason
+from .models import AuthSession
 from .rotation import Step
+from .sessions import ATTEMPTS, RevokeReason
 from .users import auth_hash_of
 
 #: Seconds after which a response no longer deletes cookies: the person may have signed in again
@@ -37,6 +38,7 @@ def is_due(credentials: Credentials) -> bool:
     )
 
 
+@sensitive_variables()
 def settle(credentials: Credentials, response: HttpResponseBase) -> None:
     """Follow what the view did with Django's session, then see what is left to write."""
     if response.status_code < 500:

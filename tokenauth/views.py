@@ -31,9 +31,10 @@ from . import answers, bounce, django_sessions
 from .conf import conf
 from .credentials import Credentials, credentials_of
 from .forms import LoginForm
-from .models import AuthSession, AuthSessionQuerySet, RevokeReason
+from .models import AuthSession
 from .origins import from_this_site, is_navigation, is_path_here
 from .rotation import Step
+from .sessions import AuthSessionQuerySet, RevokeReason
 
 log = logging.getLogger("tokenauth.security")
 

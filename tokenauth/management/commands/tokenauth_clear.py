@@ -10,7 +10,8 @@ from django.utils.translation import ngettext
 
 from tokenauth.conf import conf
 from tokenauth.contention import insist
-from tokenauth.models import AuthSession, AuthSessionQuerySet
+from tokenauth.models import AuthSession
+from tokenauth.sessions import AuthSessionQuerySet
 
 
 class Command(BaseCommand):

@@ -7,7 +7,8 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import ngettext
 
-from tokenauth.models import AuthSession, RevokeReason
+from tokenauth.models import AuthSession
+from tokenauth.sessions import RevokeReason
 
 
 class Command(BaseCommand):
