@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from . import cookies, django_sessions, settlement
 from .bounce import bounce, can_bounce, take_marker
+from .conf import conf
 from .credentials import Credentials
 
 #: A step of the flow that waits for the database or the request's body.
@@ -98,7 +99,7 @@ def refresh_token_here(request: HttpRequest, credentials: Credentials) -> cookie
     browser would send the cookie that we set.
     """
     under_include = cookies.is_under(request.path, cookies.include_path())
-    ours = cookies.is_under(request.path, cookies.refresh_path())
+    ours = cookies.is_under(request.path, cookies.refresh_path()) and not conf.COOKIE_DOMAIN
     is_browser = "Sec-Fetch-Site" in request.headers
     lone_one_counts = not under_include and (ours or not is_browser)
     return credentials.presented.refresh if lone_one_counts else credentials.presented.paired
