@@ -1,0 +1,77 @@
+# The front door. Needs python3 (3.11 or newer) and make; everything else goes into .venv.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PINNED := --constraint .ci/constraints.txt --build-constraint .ci/constraints.txt
+COVERED := $(BIN)/coverage run -m pytest --numprocesses=auto
+
+CHROMIUM := $(shell for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do command -v "$$name" && break; done)
+# pyenv's interpreters need not be on the PATH.
+PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*/bin/python)
+
+.DELETE_ON_ERROR: # a half-made environment is made again
+
+.PHONY: help demo test test-rest test-all lint format types matrix clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
+	$(BIN)/python manage.py demo --port $(PORT)
+
+test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser) ## Test on SQLite, and in Chromium if there is one
+	rm -f .coverage*
+	$(COVERED)
+	TOKENAUTH_TEST_USER_MODEL=tests.Member $(COVERED) -m "users and not browser"
+	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))"
+
+# What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
+test-rest: $(VENV)/.test $(VENV)/.databases
+	TOKENAUTH_TEST_DATABASE=postgresql $(COVERED) -m "not browser"
+	TOKENAUTH_TEST_DATABASE=mariadb $(COVERED) -m "not browser"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=100
+
+test-all: export TOKENAUTH_REQUIRE_ALL = 1
+test-all: ## Test on SQLite, PostgreSQL, MariaDB and in Chromium; all must be there
+	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory test-rest
+
+lint: $(VENV)/.lint ## Check format and style (ruff)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.lint ## Let ruff put format and style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.types ## Check types (mypy --strict)
+	$(BIN)/mypy
+
+# A missing interpreter is an error in CI and a skipped environment elsewhere; tox says which.
+matrix: $(VENV)/.matrix ## Test the built wheel with each Python and its Django (tox)
+	$(BIN)/tox run --skip-missing-interpreters $(if $(CI),false,true) $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS))
+
+clean: ## Remove what the others made
+	rm -rf $(VENV) .tox .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: try make PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint .ci/constraints.txt --upgrade pip
+
+# Stamps: what is installed is not installed again until the pins change.
+$(VENV)/.installed: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(PIP) $(PINNED) --editable .
+	@touch $@
+
+$(VENV)/.%: $(VENV)/.installed
+	$(PIP) $(PINNED) --group $*
+	@touch $@

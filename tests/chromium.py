@@ -1,0 +1,186 @@
+"""Chromium, driven through Playwright.
+
+Playwright's sync API leaves an event loop running in the thread that uses it; Django then refuses
+the ORM there and pytest-asyncio its own loop. So the async API runs here, in a thread of its own:
+the tests stay synchronous and Django's check stays on for the servers, which it is meant for.
+"""
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.urls import reverse
+
+from tests.factories import PASSWORD
+from tests.live import Server
+
+ARGUMENTS = [
+    "--no-sandbox",  # it refuses to run as root otherwise, as in CI
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",  # it visits the live server and nobody else
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+FETCH = """async ([method, url, json]) => {
+    const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
+    const headers = token ? {"X-CSRFToken": token[1]} : {};
+    const body = json === null ? undefined : JSON.stringify(json);
+    if (body) headers["Content-Type"] = "application/json";
+    const answer = await fetch(url, {method, headers, body});
+    return {status: answer.status, url: answer.url, text: await answer.text()};
+}"""
+
+
+def find_executable() -> str | None:
+    """Return the path of the Chromium to use, if there is one."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a page's ``fetch()`` was given."""
+
+    status: int
+    url: str
+    text: str
+
+
+class Chromium:
+    """The browser's process, and the thread that Playwright lives in."""
+
+    def __init__(self, executable: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="playwright")
+        self.thread.start()
+        self.run(self._launch(executable))
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait for something of Playwright's async API."""
+        return asyncio.run_coroutine_threadsafe(_wait_for(awaitable), self.loop).result(60)
+
+    async def _launch(self, executable: str) -> None:
+        from playwright.async_api import async_playwright  # noqa: PLC0415  # may be missing
+
+        self.playwright = await async_playwright().start()
+        self.process = await self.playwright.chromium.launch(
+            executable_path=executable, args=ARGUMENTS
+        )
+
+    def close(self) -> None:
+        self.run(self.process.close())
+        self.run(self.playwright.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Window:
+    """One person's Chromium: tabs that share a cookie jar."""
+
+    def __init__(self, chromium: Chromium, server: Server) -> None:
+        self.run = chromium.run
+        # Chromium trusts http://localhost with Secure cookies; it does not trust other names.
+        self.origin = f"http://localhost:{server.port}"
+        self.log: list[tuple[str, str, int]] = []
+        self.run(self._open(chromium))
+
+    async def _open(self, chromium: Chromium) -> None:
+        self.context = await chromium.process.new_context(base_url=self.origin)
+        self.context.set_default_timeout(15_000)
+        self.context.on("response", self._note)
+
+    def _note(self, response: Any) -> None:
+        path = response.url.removeprefix(self.origin)
+        self.log.append((response.request.method, path, response.status))
+
+    def tab(self, path: str | None = None) -> "Tab":
+        """Open a new tab."""
+        tab = Tab(self, self.run(self.context.new_page()))
+        if path is not None:
+            tab.goto(path)
+        return tab
+
+    @property
+    def cookies(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The jar by (name, path): each cookie's value, httpOnly, secure, sameSite, expires."""
+        return {(c["name"], c["path"]): c for c in self.run(self.context.cookies())}
+
+    def together(self, *awaitables: Awaitable[Any]) -> list[Any]:
+        """Do several things at once: ``together(a.page.goto("/"), b.page.goto("/"))``."""
+        return self.run(_gather(awaitables))
+
+    def close(self) -> None:
+        self.run(self.context.close())
+
+
+class Tab:
+    """A tab; ``page`` is Playwright's async one.
+
+    Hand its coroutines to ``run()``. What isn't one but talks to the browser, as ``page.on()``
+    does, belongs inside a coroutine: Playwright's objects live in their own thread.
+    """
+
+    def __init__(self, window: Window, page: Any) -> None:
+        self.window = window
+        self.run = window.run
+        self.page = page
+
+    def goto(self, path: str) -> Any:
+        """Visit a page; return Playwright's response (None if it stays on the page)."""
+        return self.run(self.page.goto(path))
+
+    @property
+    def path(self) -> str:
+        """Where the tab is, without the host."""
+        parts = urlsplit(self.page.url)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    @property
+    def text(self) -> str:
+        """What a person reads."""
+        return self.run(self.page.inner_text("body"))
+
+    def fill(self, **fields: str) -> None:
+        """Type into the inputs of these names."""
+        for name, value in fields.items():
+            self.run(self.page.fill(f"[name={name}]", value))
+
+    def submit(self, selector: str = "[type=submit]") -> None:
+        """Press a button that leads to another page, and wait for that page."""
+        self.run(self._submit(selector))
+
+    async def _submit(self, selector: str) -> None:
+        async with self.page.expect_navigation():
+            await self.page.locator(selector).first.click()
+
+    def evaluate(self, script: str, argument: Any = None) -> Any:
+        """Run JavaScript in the page; a promise is waited for."""
+        return self.run(self.page.evaluate(script, argument))
+
+    def fetch(self, method: str, url: str, json: Any = None) -> Answer:
+        """Call the page's ``fetch()``, with an X-CSRFToken header."""
+        return Answer(**self.evaluate(FETCH, [method, url, json]))
+
+    def login(self, user: Any, *, remember: bool = True) -> None:
+        """Sign in on the login page."""
+        self.goto(reverse("tokenauth:login"))
+        self.fill(username=user.get_username(), password=PASSWORD)
+        self.run(self.page.set_checked("[name=remember]", remember))
+        self.submit("form:has([name=password]) [type=submit]")
+
+
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+async def _gather(awaitables: tuple[Awaitable[Any], ...]) -> list[Any]:
+    return await asyncio.gather(*awaitables)

@@ -1,0 +1,105 @@
+"""Fixtures: a live server, browsers that visit it, people who use them."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings
+
+import tokenauth
+from tests.browser import Browser
+from tests.chromium import Chromium, Window, find_executable
+from tests.factories import StaffFactory, UserFactory
+from tests.live import Server, serve
+
+
+def pytest_configure() -> None:
+    """Make sure that `make matrix` tests the wheel."""
+    if os.environ.get("TOKENAUTH_TEST_WHEEL") and not tokenauth.__file__.startswith(sys.prefix):
+        pytest.exit(f"The installed wheel was to be tested, not {tokenauth.__file__}", 1)
+
+
+def pytest_report_header() -> str:
+    """Say what is tested: which package, database and user model."""
+    engine = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
+    return f"tokenauth: {tokenauth.__file__}; {engine}; {settings.AUTH_USER_MODEL}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs Chromium, so that nobody has to remember to."""
+    for item in items:
+        if "chromium_process" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """Nothing: the settings give each xdist worker its database, under a name servers know too."""
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def server(request, transactional_db) -> Iterator[Server]:
+    """A live server of each kind; ``parametrize("server", ["asgi"], indirect=True)`` for one."""
+    with serve(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def new_browser(server) -> Iterator[Callable[..., Browser]]:
+    """A function that gives another person's browser, or another device of the same."""
+    opened = []
+
+    def open_browser(**kwargs):
+        opened.append(Browser(server, **kwargs))
+        return opened[-1]
+
+    yield open_browser
+    for browser in opened:
+        browser.close()
+
+
+@pytest.fixture
+def browser(new_browser) -> Browser:
+    """A browser with an empty jar."""
+    return new_browser()
+
+
+@pytest.fixture(scope="session")
+def chromium_process() -> Iterator[Chromium]:
+    """The one Chromium that all tests share."""
+    executable = find_executable()
+    if executable is None:
+        leave_out("Chromium was not found: install it, or say in CHROMIUM where it is")
+    if importlib.util.find_spec("playwright") is None:
+        leave_out("Playwright is not installed: pip install --group browser")
+    process = Chromium(executable)
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def chromium(chromium_process, server) -> Iterator[Window]:
+    """A Chromium window with an empty jar."""
+    window = Window(chromium_process, server)
+    yield window
+    window.close()
+
+
+@pytest.fixture
+def user(db):
+    """A person who may sign in."""
+    return UserFactory(username="alice")
+
+
+@pytest.fixture
+def staff(db):
+    """A person who may use the admin."""
+    return StaffFactory(username="root")
+
+
+def leave_out(reason: str) -> None:
+    """Skip a test, or fail it where nothing may be left out (`make test-all`)."""
+    (pytest.fail if os.environ.get("TOKENAUTH_REQUIRE_ALL") == "1" else pytest.skip)(reason)
