@@ -1,0 +1,82 @@
+"""Serve the demo site on this machine."""
+
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+PEOPLE: dict[str, dict[str, Any]] = {
+    "alice": {"password": "demo-alice"},
+    "admin": {"password": "demo-admin", "is_staff": True, "is_superuser": True},
+}
+
+GUIDE = """
+  The demo of tokenauth:  http://localhost:{port}/
+
+    a person   alice   password  demo-alice
+    staff      admin   password  demo-admin
+
+  An access token lives {lifetime} seconds here. What to try:
+
+    1. Sign in as alice:               http://localhost:{port}/private/
+    2. Wait {lifetime} seconds, then click anything: still signed in, one rotation more.
+       Write a note for a minute:      http://localhost:{port}/note/
+    3. As admin, revoke her session:   http://127.0.0.1:{port}/admin/tokenauth/authsession/
+       (127.0.0.1 is another site to the browser, so one browser can hold both people)
+       Alice's next click lands on the login page.
+"""
+
+
+class Command(BaseCommand):
+    """Migrate, make two people, say what to try, serve."""
+
+    help = "Serve the demo: a SQLite file, a person, a staff user, tokens that live 30 seconds."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the port as text, so that this command words the error."""
+        parser.add_argument("--port", default="8000", help="port to serve on (default: 8000)")
+
+    def handle(self, *args: Any, port: str, **options: Any) -> None:
+        """Run the demo until Ctrl-C."""
+        if not settings.DEBUG:
+            raise CommandError("The demo's passwords are public. It runs with DEBUG on only.")
+        check_port(port)
+        call_command("migrate", interactive=False, verbosity=0)
+        for username, fields in PEOPLE.items():
+            ensure_person(username, **fields)
+        lifetime = int(settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME.total_seconds())
+        self.stdout.write(GUIDE.format(port=port, lifetime=lifetime))
+        call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
+
+
+def check_port(port: str) -> None:
+    """Refuse a port nobody can listen on, or somebody does."""
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise CommandError(
+            f"The port must be a number from 1 to 65535, not {port!r}. Try: make demo PORT=8001"
+        )
+    # ::1 as well: for "localhost" a browser may ask a server there first.
+    if any(somebody_listens(host, int(port)) for host in ("127.0.0.1", "::1")):
+        another = int(port) + 1 if int(port) < 65535 else 8000
+        raise CommandError(f"Port {port} is in use. Try: make demo PORT={another}")
+
+
+def somebody_listens(host: str, port: int) -> bool:
+    """Tell whether a connection is accepted there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def ensure_person(username: str, password: str, **fields: bool) -> None:
+    """Make the account, or mend it; an untouched password keeps its sessions."""
+    user, _ = get_user_model()._default_manager.update_or_create(username=username, defaults=fields)
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save()

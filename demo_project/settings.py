@@ -1,0 +1,111 @@
+"""Settings of the demo site.
+
+Environment: DEMO_DATABASE (path of the SQLite file), DEMO_PRODUCTION=1 (the settings a live site
+would have; then SECRET_KEY is required, and DEMO_HOSTS is a comma-separated list).
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+PRODUCTION = os.environ.get("DEMO_PRODUCTION") == "1"
+
+DEBUG = not PRODUCTION
+
+if PRODUCTION:
+    SECRET_KEY = os.environ["SECRET_KEY"]
+    ALLOWED_HOSTS = os.environ.get("DEMO_HOSTS", "localhost").split(",")
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+else:
+    # Fixed, so that a restart of the demo signs nobody out.
+    SECRET_KEY = "django-insecure-for-the-demo-on-this-machine-and-nothing-else"
+    ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+INSTALLED_APPS = [
+    "demo_project",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "tokenauth",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    # In place of django.contrib.auth.middleware.AuthenticationMiddleware.
+    "tokenauth.middleware.TokenAuthMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+# So short that a person can watch tokens expire; a real site keeps the defaults.
+TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=30)
+TOKENAUTH_GRACE_PERIOD = timedelta(seconds=5)
+
+LOGIN_URL = "tokenauth:login"
+LOGIN_REDIRECT_URL = "private"
+LOGOUT_REDIRECT_URL = "home"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tokenauth.authentication.CookieTokenAuthentication"],
+}
+
+ROOT_URLCONF = "demo_project.urls"
+WSGI_APPLICATION = "demo_project.wsgi.application"
+ASGI_APPLICATION = "demo_project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# A file of its own for production: the demo's well-known passwords must not open it.
+DATABASE_FILE = BASE_DIR / ("production.sqlite3" if PRODUCTION else "demo.sqlite3")
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("DEMO_DATABASE", DATABASE_FILE),
+        "OPTIONS": {
+            # Readers do not wait for the writer, and writers queue instead of failing.
+            "init_command": "PRAGMA journal_mode=WAL",
+            "transaction_mode": "IMMEDIATE",
+        },
+    },
+}
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+STATIC_URL = "static/"
+USE_TZ = True
+TIME_ZONE = "UTC"

@@ -1,0 +1,87 @@
+"""The demo's pages: ordinary Django and DRF views. They read tokens only to show them."""
+
+from typing import cast
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from rest_framework import generics, permissions, serializers
+from rest_framework.request import Request
+
+from demo_project.models import Note
+
+
+class NoteForm(forms.Form):
+    """One text, and the rotation it was loaded at: the answer tells if it moved on."""
+
+    text = forms.CharField(label="Your note", widget=forms.Textarea(attrs={"rows": 7}))
+    rotation = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+
+@login_required
+def private(request: HttpRequest) -> HttpResponse:
+    """Show the tokens of this session at work."""
+    return render(request, "demo/private.html", {"access_lifetime": access_lifetime()})
+
+
+@login_required
+def note(request: HttpRequest) -> HttpResponse:
+    """Take a note; the access token may expire while it is written."""
+    # There is none yet when a Django session is being adopted.
+    rotation = getattr(request.auth_session, "rotation", 0)  # type: ignore[attr-defined]  # ours
+    form = NoteForm(request.POST or None, initial={"rotation": rotation})
+    if form.is_valid():
+        Note.objects.create(user=person(request), text=form.cleaned_data["text"])
+        messages.success(request, saved_message(form.cleaned_data["rotation"], rotation))
+        return redirect("note")
+    context = {
+        "form": form,
+        "notes": Note.objects.filter(user=person(request))[:5],
+        "access_lifetime": access_lifetime(),
+    }
+    return render(request, "demo/note.html", context)
+
+
+def person(request: HttpRequest | Request) -> User:
+    """Return who is signed in, for views that let nobody else in."""
+    return cast(User, request.user)
+
+
+def access_lifetime() -> int:
+    """Return the lifetime of an access token in seconds."""
+    return int(settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME.total_seconds())
+
+
+def saved_message(before: int | None, after: int) -> str:
+    """Say that the note is saved, and what happened meanwhile."""
+    if before is None or before == after:
+        return "Saved. The access token was still good."
+    return "Saved. Your access token expired while you wrote; the session was refreshed on the way."
+
+
+class NoteSerializer(serializers.ModelSerializer[Note]):
+    """A note as JSON."""
+
+    class Meta:
+        model = Note
+        fields = ["id", "text", "created_at"]
+
+
+class NoteList(generics.ListCreateAPIView[Note]):
+    """The signed-in person's notes."""
+
+    serializer_class = NoteSerializer
+    permission_classes = [permissions.IsAuthenticated]
+
+    def get_queryset(self) -> QuerySet[Note]:
+        """Return this person's notes and nobody else's."""
+        return Note.objects.filter(user=person(self.request))
+
+    def perform_create(self, serializer: serializers.BaseSerializer[Note]) -> None:
+        """Save the note as this person's."""
+        serializer.save(user=person(self.request))
