@@ -1,0 +1,128 @@
+"""REST framework's views see the person that the middleware found."""
+
+import pytest
+from django.contrib.auth import login, logout
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory
+
+from tests.factories import SessionFactory, UserFactory
+from tests.views import Ping
+from tokenauth import tokens
+from tokenauth.authentication import CookieTokenAuthentication
+from tokenauth.models import AuthSession
+
+pytestmark = [pytest.mark.django_db, pytest.mark.users]
+
+PERMISSIVE = "django.contrib.auth.backends.AllowAllUsersModelBackend"
+PING = "/api/ping/"
+
+
+def browser_with(session, **kwargs):
+    """A client that holds a session's access token; it sends CSRF tokens only if told to."""
+    client = Client(enforce_csrf_checks=True, **kwargs)
+    client.cookies["__Host-access_token"] = tokens.issue_access_token(session)[0]
+    return client
+
+
+@pytest.fixture
+def session(user):
+    return SessionFactory(user=user)
+
+
+@pytest.fixture
+def browser(session):
+    return browser_with(session)
+
+
+def csrf(browser):
+    """The header that a page of the site would send."""
+    browser.get("/auth/api/session/")
+    return {"X-CSRFToken": browser.cookies["csrftoken"].value}
+
+
+def test_the_person_and_the_session_are_on_the_request(rf, browser, session, user, monkeypatch):
+    """``request.user`` is the user, ``request.auth`` the AuthSession."""
+    seen = []
+    monkeypatch.setattr(Ping, "get", lambda self, r: seen.append((r.user, r.auth)) or Response())
+    browser.get(PING)
+    assert seen == [(user, session)]
+    assert isinstance(seen[0][1], AuthSession)
+
+
+def test_a_request_takes_one_query(browser, django_assert_num_queries):
+    """As for a Django view."""
+    with django_assert_num_queries(1):
+        assert browser.get(PING).status_code == 200
+
+
+def test_nobody_is_a_401_with_a_challenge(client):
+    """Not Django's 403, and not a redirect."""
+    answer = client.get(PING)
+    assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Cookie realm="api"')
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete"])
+def test_unsafe_requests_need_the_csrf_token(browser, user, method):
+    """A browser sends the cookies whoever made it."""
+    send = getattr(browser, method)
+    assert send(PING).status_code == 403
+    answer = send(PING, headers=csrf(browser))
+    assert (answer.status_code, answer.json()["username"]) == (200, user.get_username())
+
+
+def test_whoever_is_not_signed_in_needs_no_csrf_token():
+    """There is nothing to ride on: the answer is 401, not a riddle about CSRF."""
+    assert Client(enforce_csrf_checks=True).post(PING).status_code == 401
+
+
+def test_an_inactive_person_is_nobody(settings):
+    """Even by a backend that signs them in, as with DRF's own authentications."""
+    settings.AUTHENTICATION_BACKENDS = [PERMISSIVE]
+    person = UserFactory(is_active=False)
+    browser = browser_with(SessionFactory(user=person, backend=PERMISSIVE))
+    assert browser.get("/whoami/").text == person.get_username()
+    assert browser.get(PING).status_code == 401
+
+
+def test_a_session_that_ends_ends_here_too(browser):
+    """On the very next request."""
+    AuthSession.objects.all().revoke("admin")
+    assert browser.get(PING).status_code == 401
+
+
+def test_what_rest_framework_overwrites_changes_nothing(browser, session, user, monkeypatch):
+    """The middleware's word counts, not ``request.user``."""
+
+    def ask_again(self, request):
+        request._request.user = None
+        person, auth = CookieTokenAuthentication().authenticate(request)
+        return Response([person.get_username(), str(auth.pk)])
+
+    monkeypatch.setattr(Ping, "get", ask_again)
+    assert browser.get(PING).json() == [user.get_username(), str(session.pk)]
+
+
+def test_without_the_middleware_the_developer_is_told_what_to_edit():
+    """Not an AttributeError."""
+    with pytest.raises(ImproperlyConfigured, match="Edit your MIDDLEWARE setting"):
+        Ping.as_view()(APIRequestFactory().get(PING))
+
+
+def test_a_person_of_djangos_session_counts_before_it_is_adopted(user):
+    """Whoever was signed in before the site had tokenauth still is; there is no session yet."""
+    client = Client()
+    client.force_login(user)
+    assert client.get(PING).json()["username"] == user.get_username()
+    assert AuthSession.objects.get().user == user
+
+
+def test_djangos_login_and_logout_work_where_there_is_no_middleware(rf, user):
+    """Tests and scripts call them with requests of their own; no session of ours starts."""
+    request = rf.get("/")
+    request.session = SessionStore()
+    login(request, user)
+    logout(request)
+    assert not AuthSession.objects.exists()

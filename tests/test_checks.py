@@ -1,0 +1,186 @@
+"""The system checks: each by its id, with a hint that says what to edit."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf.urls.i18n import i18n_patterns
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.urls import include, path
+
+from tokenauth import checks
+
+pytestmark = pytest.mark.django_db  # Django's own checks look at the database
+
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+OURS = "tokenauth.middleware.TokenAuthMiddleware"
+FUNCTION = f"{__name__}.function_middleware"
+
+
+def function_middleware(get_response):
+    return get_response
+
+
+class Bare:
+    """A site without our URLs."""
+
+    urlpatterns = []
+
+
+class Translated:
+    """A site whose every URL starts with its language."""
+
+    urlpatterns = i18n_patterns(path("auth/", include("tokenauth.urls")))
+
+
+class TranslatedDeep:
+    """The same, with the include in an include."""
+
+    urlpatterns = i18n_patterns(
+        path("people/", include([path("auth/", include("tokenauth.urls"))])),
+        path("other/", include(Bare)),
+    )
+
+
+def found():
+    """Every message about tokenauth, as `check --deploy` finds them."""
+    messages = run_checks(tags=["security"], include_deployment_checks=True)
+    return [message for message in messages if message.id.startswith("tokenauth.")]
+
+
+def ours(**options):
+    return {f"TOKENAUTH_{name}": value for name, value in options.items()}
+
+
+CASES = {
+    "no-middleware": ({"MIDDLEWARE": [SESSIONS, DJANGOS]}, ["E001"]),
+    "no-middleware-at-all": ({"MIDDLEWARE": []}, ["E001"]),
+    "beside-djangos": ({"MIDDLEWARE": [SESSIONS, OURS, DJANGOS]}, ["E002"]),
+    "twice": ({"MIDDLEWARE": [SESSIONS, OURS, OURS]}, ["E002"]),
+    "before-sessions": ({"MIDDLEWARE": [OURS, SESSIONS]}, ["E003"]),
+    "no-urls": ({"ROOT_URLCONF": Bare}, ["E004"]),
+    "translated-urls": ({"ROOT_URLCONF": Translated}, ["E005"]),
+    "translated-urls-deep": ({"ROOT_URLCONF": TranslatedDeep}, ["E005"]),
+    "cookie-elsewhere": (ours(REFRESH_COOKIE_PATH="/elsewhere/"), ["E006"]),
+    "cookie-on-no-path": (ours(REFRESH_COOKIE_PATH="auth/"), ["E006"]),
+    "text-for-duration": (ours(GRACE_PERIOD="60"), ["E007"]),
+    "flag-for-duration": (ours(GRACE_PERIOD=True), ["E007"]),
+    "none-for-duration": (ours(SESSION_LIFETIME=None), ["E007"]),
+    "simplejwts-text": ({"SIMPLE_JWT": {"ACCESS_TOKEN_LIFETIME": "15m"}}, ["E007"]),
+    "number-for-name": (ours(ACCESS_COOKIE_NAME=5), ["E007"]),
+    "number-for-domain": (ours(COOKIE_DOMAIN=5), ["E007"]),
+    "number-for-path": (ours(REFRESH_COOKIE_PATH=5), ["E007"]),
+    "number-for-flag": (ours(COOKIE_SECURE=1), ["E007"]),
+    "text-for-flag": (ours(ADOPT_DJANGO_SESSIONS="no"), ["E007"]),
+    "text-for-count": (ours(MAX_SESSIONS_PER_USER="3"), ["E007"]),
+    "flag-for-count": (ours(TRUSTED_PROXY_COUNT=True), ["E007"]),
+    "zero-seconds": (ours(ACCESS_TOKEN_LIFETIME=0), ["E008"]),
+    "negative": (ours(GRACE_PERIOD=timedelta(seconds=-1)), ["E008"]),
+    "not-a-number": (ours(GRACE_PERIOD=float("nan")), ["E008"]),
+    "infinite": (ours(SESSION_LIFETIME=float("inf")), ["E008"]),
+    "beyond-the-calendar": (ours(SESSION_LIFETIME=timedelta.max), ["E008"]),
+    "unknown-samesite": (ours(COOKIE_SAMESITE="lax"), ["E009"]),
+    "negative-limit": (ours(MAX_SESSIONS_PER_USER=-1), ["E010"]),
+    "negative-proxies": (ours(TRUSTED_PROXY_COUNT=-1), ["E010"]),
+    "access-outlives-refresh": (ours(REFRESH_TOKEN_LIFETIME=900), ["E011"]),
+    "refresh-outlives-session": (ours(SESSION_LIFETIME=86400 * 29), ["E011"]),
+    "one-name": (ours(ACCESS_COOKIE_NAME="refresh_token"), ["E012"]),
+    "none-without-secure": (ours(COOKIE_SAMESITE="None", COOKIE_SECURE=False), ["E013", "W004"]),
+    "host-prefix": (ours(ACCESS_COOKIE_NAME="__Host-a"), ["E014"]),
+    "secure-prefix": (ours(REFRESH_COOKIE_NAME="__Secure-r"), ["E014"]),
+    "name-with-space": (ours(ACCESS_COOKIE_NAME="access token"), ["E015"]),
+    "name-with-semicolon": (ours(ACCESS_COOKIE_NAME="a;b"), ["E015"]),
+    "name-with-equals": (ours(REFRESH_COOKIE_NAME="a=b"), ["E015"]),
+    "name-with-newline": (ours(REFRESH_COOKIE_NAME="a\n"), ["E015"]),
+    "name-with-umlaut": (ours(ACCESS_COOKIE_NAME="zugriffsschlüssel"), ["E015"]),
+    "no-name": (ours(ACCESS_COOKIE_NAME=""), ["E015"]),
+    "misspelt": (ours(ACCESS_TOKEN_LIFETYME=5), ["W001"]),
+    "long-grace": (ours(GRACE_PERIOD=451), ["W002"]),
+    "signed-cookies": ({"SESSION_ENGINE": checks.SIGNED_COOKIES}, ["W003"]),
+    "plain-http": (ours(COOKIE_SECURE=False), ["W004"]),
+    "debug": ({"DEBUG": True}, ["W004"]),
+    "several": (ours(GRACE_PERIOD="1", SESSION_LIFETIME=0, TYPO=1), ["E007", "E008", "W001"]),
+}
+
+
+@pytest.mark.parametrize(("options", "ids"), CASES.values(), ids=CASES)
+def test_what_is_wrong_is_found_and_named(settings, options, ids):
+    """Exactly the messages that belong to a mistake, each telling where to edit what."""
+    for name, value in options.items():
+        setattr(settings, name, value)
+    messages = found()
+    assert sorted(message.id.removeprefix("tokenauth.") for message in messages) == ids
+    for message in messages:
+        assert re.match("Edit|Move|Remove|Set|tokenauth needs|Known", message.hint)
+        named = [name for name in options if name.startswith(("TOKENAUTH_", "MIDDLEWARE"))]
+        assert not named or any(name in f"{message.msg} {message.hint}" for name in named)
+
+
+GOOD = {
+    "as-shipped": {},
+    "no-sessions": {"MIDDLEWARE": [OURS]},
+    "function-middleware": {"MIDDLEWARE": [FUNCTION, SESSIONS, OURS]},
+    "cookie-on-root": ours(REFRESH_COOKIE_PATH="/"),
+    "cookie-without-slash": ours(REFRESH_COOKIE_PATH="/auth"),
+    "seconds": ours(ACCESS_TOKEN_LIFETIME=600, GRACE_PERIOD=30.5),
+    "demo": ours(ACCESS_TOKEN_LIFETIME=30, GRACE_PERIOD=5),
+    "limit": ours(MAX_SESSIONS_PER_USER=3, TRUSTED_PROXY_COUNT=2),
+    "simplejwts-lifetimes": {"SIMPLE_JWT": {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5)}},
+    "refresh-lives-as-long": ours(SESSION_LIFETIME=timedelta(days=30)),
+    "samesite-none": ours(COOKIE_SAMESITE="None"),
+    "signed-cookies-not-adopted": {
+        "SESSION_ENGINE": checks.SIGNED_COOKIES,
+        "TOKENAUTH_ADOPT_DJANGO_SESSIONS": False,
+    },
+}
+
+
+@pytest.mark.parametrize("options", GOOD.values(), ids=GOOD)
+def test_what_is_right_passes(settings, options):
+    """No message about a site that works."""
+    for name, value in options.items():
+        setattr(settings, name, value)
+    assert found() == []
+
+
+def test_a_subclass_of_our_middleware_will_do(settings):
+    """A site may extend it."""
+    settings.MIDDLEWARE = [SESSIONS, f"{__name__}.Extended"]
+    assert found() == []
+
+
+class Extended(checks.TokenAuthMiddleware):
+    """A site's own."""
+
+
+def test_ids_are_unique_and_without_gaps():
+    """An id is never given to another message."""
+    ids = re.findall(r'id="tokenauth\.(\w+)"', Path(checks.__file__).read_text())
+    assert len(ids) == len(set(ids))
+    for letter in "EW":
+        numbers = sorted(int(name[1:]) for name in ids if name[0] == letter)
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert {name for _, names in CASES.values() for name in names} == set(ids)
+
+
+def test_manage_py_check_runs_them(settings, capsys):
+    """Django's own command finds our errors, and lets the test site pass with the admin in it."""
+    call_command("check")
+    settings.TOKENAUTH_GRACE_PERIOD = "60"
+    settings.MIDDLEWARE = [DJANGOS]
+    with pytest.raises(SystemCheckError) as caught:
+        call_command("check")
+    assert "tokenauth.E001" in str(caught.value)
+    assert "tokenauth.E007" in str(caught.value)
+
+
+def test_only_a_deployment_check_minds_plain_http(settings):
+    """Development over http is no mistake."""
+    settings.TOKENAUTH_COOKIE_SECURE = False
+    call_command("check", tags=["security"], fail_level="WARNING")
+    with pytest.raises(SystemCheckError, match=r"tokenauth\.W004"):
+        call_command("check", deploy=True, tags=["security"], fail_level="WARNING")

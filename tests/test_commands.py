@@ -1,0 +1,131 @@
+"""The commands: remove what ended long ago, end sessions from the shell."""
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.factories import SessionFactory, UserFactory
+from tokenauth.models import AuthSession
+from tokenauth.sessions import RevokeReason
+
+pytestmark = [pytest.mark.django_db, pytest.mark.users]
+
+DAY = timedelta(days=1)
+
+
+def run(command, *args):
+    """What a command says."""
+    call_command(command, *args, stdout=(out := io.StringIO()))
+    return out.getvalue().strip()
+
+
+def ended(**ago):
+    """A session whose columns lie so many days in the past."""
+    session = SessionFactory()
+    moments = {name: timezone.now() - days * DAY for name, days in ago.items()}
+    AuthSession.objects.filter(pk=session.pk).update(**moments)
+    return session
+
+
+@pytest.fixture
+def history():
+    """Sessions to keep, and sessions whose time is over: two of them."""
+    keep = [
+        SessionFactory(),
+        ended(revoked_at=0),
+        ended(revoked_at=89),
+        ended(expires_at=89),
+        ended(created_at=170, last_seen_at=100),
+    ]
+    return keep, [ended(revoked_at=91), ended(expires_at=91, absolute_expires_at=91)]
+
+
+# tokenauth_clear
+
+
+def test_what_ended_long_ago_is_removed(history):
+    """Sessions that are active, or ended within the history's lifetime, stay."""
+    keep, _ = history
+    assert run("tokenauth_clear") == "2 sessions removed."
+    assert set(AuthSession.objects.all()) == set(keep)
+    assert run("tokenauth_clear") == "Nothing to remove."
+
+
+@pytest.mark.usefixtures("history")
+def test_a_dry_run_removes_nothing():
+    """It only says how many there are."""
+    assert run("tokenauth_clear", "--dry-run") == "2 sessions would be removed."
+    assert AuthSession.objects.count() == 7
+
+
+def test_one_session_is_told_in_the_singular():
+    """Plain words."""
+    ended(revoked_at=91)
+    assert run("tokenauth_clear", "--dry-run") == "1 session would be removed."
+    assert run("tokenauth_clear") == "1 session removed."
+    assert run("tokenauth_clear", "--dry-run") == "Nothing to remove."
+
+
+def test_how_long_the_history_is_kept_is_a_setting(settings, history):
+    """A shorter history removes more."""
+    settings.TOKENAUTH_HISTORY_LIFETIME = timedelta(days=88)
+    assert run("tokenauth_clear") == "4 sessions removed."
+
+
+@pytest.mark.parametrize(("size", "batches"), [(1000, 1), (3, 2), (1, 4), (0, 4), (-5, 4)])
+def test_rows_are_removed_in_batches(size, batches):
+    """No statement locks the table for long, and whatever the size, all rows go."""
+    for _ in range(4):
+        ended(expires_at=91)
+    with CaptureQueriesContext(connection) as queries:
+        assert run("tokenauth_clear", f"--batch-size={size}") == "4 sessions removed."
+    assert sum("DELETE" in query["sql"] for query in queries) == batches
+    assert not AuthSession.objects.exists()
+
+
+# tokenauth_revoke
+
+
+def test_the_sessions_of_one_person_end(user):
+    """With the reason ``admin``, and nobody else's."""
+    mine, stranger = SessionFactory.create_batch(2, user=user), SessionFactory()
+    assert run("tokenauth_revoke", "--user", user.get_username()) == "2 sessions ended."
+    assert list(AuthSession.objects.active()) == [stranger]
+    reasons = AuthSession.objects.filter(user=user).values_list("revoke_reason", flat=True)
+    assert list(reasons) == [RevokeReason.ADMIN] * len(mine)
+    assert run("tokenauth_revoke", "--user", user.get_username()) == "No active session."
+
+
+def test_everybodys_sessions_end():
+    """After a leak there is one command to type."""
+    SessionFactory()
+    assert run("tokenauth_revoke", "--all") == "1 session ended."
+    assert run("tokenauth_revoke", "--all") == "No active session."
+
+
+def test_a_person_without_sessions_is_no_error():
+    """There was nothing to end."""
+    assert run("tokenauth_revoke", "--user", UserFactory().get_username()) == "No active session."
+
+
+@pytest.mark.parametrize("name", ["nobody", ""])
+def test_an_unknown_name_is_told_plainly(name):
+    """Nothing ends because of a typo, and nobody reads a traceback."""
+    SessionFactory()
+    with pytest.raises(CommandError, match=f"There is no user '{name}'"):
+        run("tokenauth_revoke", f"--user={name}")
+    assert AuthSession.objects.active().count() == 1
+
+
+@pytest.mark.parametrize("args", [[], ["--all", "--user=alice"]], ids=["nobody", "both"])
+def test_whose_sessions_end_has_to_be_said(args):
+    """One person's or everybody's, never by default."""
+    SessionFactory()
+    with pytest.raises(CommandError, match="--all"):
+        run("tokenauth_revoke", *args)
+    assert AuthSession.objects.active().count() == 1

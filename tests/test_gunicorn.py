@@ -1,0 +1,114 @@
+"""A real gunicorn: it resets the connection of an upload that nobody reads to its end."""
+
+import hashlib
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from tests.browser import Browser
+from tests.chromium import Window
+from tests.factories import SessionFactory
+from tests.live import Server
+from tokenauth import cookies, tokens
+from tokenauth.models import AuthSession
+from tokenauth.tokens import remake_refresh_token
+
+CONTENT = hashlib.shake_256(b"upload").digest(5_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CSRF_TOKEN = "c" * 32
+
+
+@pytest.fixture(params=["sync", "gthread"])
+def gunicorn(request, transactional_db):
+    """A gunicorn process on the tests' own database, with workers of each kind."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # clients may queue from here on
+        command = [sys.executable, "-m", "gunicorn", f"--bind=fd://{listener.fileno()}"]
+        command += [f"--worker-class={request.param}", "--workers=2", "--threads=4"]
+        command += ["--log-level=warning", "--no-control-socket"]
+        command += ["django.core.wsgi:get_wsgi_application()"]
+        process = subprocess.Popen(  # noqa: S603  # our own words
+            command,
+            cwd=Path(__file__).parents[1],
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+            pass_fds=[listener.fileno()],
+        )
+        try:
+            yield Server("gunicorn", listener.getsockname()[1])
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def session(user):
+    """A sign-in of an hour ago, by gunicorn's clock too, which is real."""
+    with an_hour_ago():
+        return SessionFactory(user=user)
+
+
+def an_hour_ago():
+    return time_machine.travel(timezone.now() - timedelta(hours=1))
+
+
+def expired_access_token(session):
+    with an_hour_ago():
+        return tokens.issue_access_token(session)[0]
+
+
+class File(io.BytesIO):
+    """Counts how often it was sent to its end; httpx makes do with an answer to half of it."""
+
+    times_sent = 0
+
+    def read(self, *args):
+        chunk = super().read(*args)
+        self.times_sent += not chunk
+        return chunk
+
+
+def test_an_upload_of_5_mb_survives_the_bounce(gunicorn, session):
+    """The file arrives as it was sent, and no connection broke while it was."""
+    browser, file = Browser(gunicorn), File(CONTENT)
+    browser.set_cookie(cookies.access_name(), expired_access_token(session))
+    browser.set_cookie(cookies.refresh_name(), remake_refresh_token(session), path="/auth/")
+    browser.set_cookie("csrftoken", CSRF_TOKEN)
+    answer = browser.send_form(
+        "/upload/", {"csrfmiddlewaretoken": CSRF_TOKEN}, files={"file": ("big.bin", file)}
+    )
+    browser.close()
+    assert [hop.status_code for hop in answer.history] == [307, 307]
+    assert file.times_sent == 3
+    assert answer.json() == {"size": 5_000_000, "sha256": SHA256}
+    assert AuthSession.objects.get().rotation == 1
+
+
+@pytest.mark.parametrize("gunicorn", ["gthread"], indirect=True)  # idle connections block no other
+def test_chromium_uploads_5_mb_through_the_bounce(chromium_process, gunicorn, session):
+    """The form was open while the token expired; an unread body would be ERR_CONNECTION_RESET."""
+    window = Window(chromium_process, gunicorn)
+    put_cookie(window, cookies.refresh_name(), remake_refresh_token(session), "/auth/")
+    put_cookie(window, cookies.access_name(), tokens.issue_access_token(session)[0])
+    tab = window.tab("/upload/")
+    put_cookie(window, cookies.access_name(), expired_access_token(session))
+    file = {"name": "big.bin", "mimeType": "application/octet-stream", "buffer": CONTENT}
+    tab.run(tab.page.set_input_files("[name=file]", file))
+    tab.submit()
+    text = tab.text
+    window.close()
+    assert json.loads(text) == {"size": 5_000_000, "sha256": SHA256}
+    assert ("POST", "/upload/", 307) in window.log
+    assert AuthSession.objects.get().rotation == 1
+
+
+def put_cookie(window, name, value, path="/"):
+    cookie = {"name": name, "value": value, "domain": "localhost", "path": path, "secure": True}
+    window.run(window.context.add_cookies([cookie]))
