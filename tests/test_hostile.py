@@ -9,7 +9,7 @@ import json
 import re
 from datetime import timedelta
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID
 
 import jwt
 import pytest
@@ -39,12 +39,12 @@ AUTH_URLS = [
     ("get", "/auth/refresh/?next=/"),
     ("post", "/auth/refresh/?next=/"),
     ("get", "/auth/sessions/"),
-    ("post", f"/auth/sessions/{uuid4()}/revoke/"),
+    ("post", f"/auth/sessions/{UUID(int=7)}/revoke/"),
     ("post", "/auth/sessions/revoke-others/"),
     ("post", "/auth/api/logout/"),
     ("get", "/auth/api/session/"),
     ("get", "/auth/api/sessions/"),
-    ("delete", f"/auth/api/sessions/{uuid4()}/"),
+    ("delete", f"/auth/api/sessions/{UUID(int=7)}/"),
     ("post", "/auth/api/sessions/revoke-others/"),
 ]
 PAGES = [
@@ -139,7 +139,7 @@ def with_claims(key=None, **claims):
 
 
 HEADER = b'{"alg":"HS256","typ":"JWT"}'
-SID = str(uuid4())
+SID = str(UUID(int=7))
 CLAIMS = {"token_type": "tokenauth_access", "sid": SID, "rot": 0, "iat": 1, "exp": 9999999999}
 PAYLOAD = json.dumps(CLAIMS).encode()
 NOT_TOKENS = {

@@ -8,6 +8,7 @@ import time
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.debug import sensitive_variables
 
@@ -114,10 +115,12 @@ def replace_token(
     """Replace the token if the browser has shown that it holds the current one.
 
     Otherwise, as after a refresh in this very request, it is handed out again: two rotations ahead
-    of what the browser may hold, a lost answer would look like theft.
+    of what the browser may hold, or of a request in flight, would look like theft.
     """
     held = credentials.presented.held
-    if credentials.outgoing is None and held is not None and held.rot == session.rotation:
+    holds_it = credentials.outgoing is None and held is not None and held.rot == session.rotation
+    settled = timezone.now() - session.issued_at >= conf.GRACE_PERIOD
+    if holds_it and (settled or session.rotation == 0):
         return AuthSession.objects.advance(session, credentials.request, **changes)
     try:
         return AuthSession.objects.reissue(session, **changes)
