@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 )
 
 from tests.factories import PASSWORD, UserFactory
+from tests.prove import tally
 from tokenauth import tokens
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession, RevokeReason
@@ -86,12 +87,14 @@ class Life(RuleBasedStateMachine):
         self.jar, self.disk, self.loot = CookieJar(), CookieJar(), CookieJar()
         self.late: list[Late] = []
         self.person = NOBODY
+        self.sign_ins = self.sign_ins_on_disk = 0
         #: The thief has acted: the session may rightly end at any moment.
         self.robbed = False
         self.secrets: set[str] = set()
         self.confirmed: dict[object, int] = {}
 
     def teardown(self) -> None:
+        tally("lives")
         AuthSession.objects.all().delete()
         for user in self.people.values():
             user.delete()
@@ -146,6 +149,7 @@ class Life(RuleBasedStateMachine):
         answer = self.browse("/auth/login/", data | ({"remember": "on"} if remember else {}))
         assert answer.status_code == 200
         self.person, self.robbed = name, False
+        self.sign_ins += 1
 
     @rule()
     def sign_out(self):
@@ -181,10 +185,11 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def the_browser_is_killed(self):
-        """Start again from what had been written to disk."""
+        """Start again from what had been written to disk, perhaps before the last sign-in."""
         self.late.clear()
-        if "sessionid" in self.disk or not self.jar:
-            self.jar = CookieJar(self.disk)
+        self.jar = CookieJar(self.disk)
+        if self.sign_ins_on_disk != self.sign_ins:
+            self.person = NOBODY
 
     @rule()
     def change_the_password_on_the_page(self):
@@ -220,7 +225,7 @@ class Life(RuleBasedStateMachine):
         self.late = [late for late in self.late if now - late.sent_at < conf.GRACE_PERIOD]
         if seconds > DISK_INTERVAL.total_seconds():
             self.late.clear()
-            self.disk = CookieJar(self.jar)
+            self.disk, self.sign_ins_on_disk = CookieJar(self.jar), self.sign_ins
 
     @rule(what=st.sampled_from(["sign_out", "sign_in", "revoke"]))
     def a_slow_page_is_overtaken(self, what):
@@ -273,6 +278,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def confirmations_are_remembered(self):
+        tally("events")
         for session in AuthSession.objects.filter(confirmed=True):
             self.confirmed[session.pk] = session.rotation
         self.secrets |= set(AuthSession.objects.values_list("token_hash", flat=True))

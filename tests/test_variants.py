@@ -190,7 +190,8 @@ def test_a_script_signs_in_refreshes_and_signs_out(variant, visitor, user, clock
 @pytest.mark.usefixtures("variant")
 def test_djangos_checks_have_nothing_to_say():
     """With the admin installed, and in every other way."""
-    assert run_checks() == []
+    # Those of axes stay registered for the rest of the process that has tested it.
+    assert [check for check in run_checks() if not check.id.startswith("axes.")] == []
 
 
 @pytest.mark.parametrize("variant", ["COOKIE_DOMAIN"], indirect=True)

@@ -46,6 +46,8 @@ class Credentials:
         self.accepted: set[UUID] = set()
         #: Sessions found or made ended in this request.
         self.ended: set[UUID] = set()
+        #: Those of them that were found so: the person may wonder why.
+        self.found_ended: set[UUID] = set()
         #: What Django's signals said: the person signed in, the Django session's user.
         self.signed_in: AbstractBaseUser | None = None
         self.signed_out = False
@@ -129,6 +131,7 @@ class Credentials:
             # The browser has newer cookies by now, or they are on their way to it.
             return
         self.ended.add(ended.sid)
+        self.found_ended.add(ended.sid)
         django_sessions.flush(self.request, ended.sid)
 
     def resolve_django_session(self) -> None:
@@ -201,6 +204,7 @@ class Credentials:
         sids = self.sids()
         AuthSession.objects.filter(pk__in=sids).revoke(reason, self.request)
         self.ended |= sids
+        self.found_ended -= sids
         self.outgoing, self.session, self.access = None, None, None
         self.user, self.resolved = AnonymousUser(), True
         self.signed_in, self.signed_out, self.adoptable = None, False, None

@@ -7,7 +7,7 @@ view's transaction, so ATOMIC_REQUESTS can roll none of it back.
 import time
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.debug import sensitive_variables
@@ -198,6 +198,18 @@ def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None
     if any(claims.sid in ended for claims in presented.access_tokens):
         cookies.put_access(response, "", 0)
         cookies.forbid_caching(response)
+    if leads_to_login_page(credentials.request, response):
+        ended = ended - credentials.found_ended
     if any(token.claims.sid in ended for token in presented.refresh_tokens):
         cookies.put_refresh(response, "", 0)
         cookies.forbid_caching(response)
+
+
+def leads_to_login_page(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Tell whether a person is being redirected, in the end to the login page.
+
+    It is told there why they were signed out, by the dead refresh token that proves whom it
+    concerns, and which goes with that page.
+    """
+    is_person = request.headers.get("Sec-Fetch-Mode") == "navigate"
+    return is_person and 300 <= response.status_code < 400
