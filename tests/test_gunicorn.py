@@ -3,21 +3,13 @@
 import hashlib
 import io
 import json
-import os
-import socket
-import subprocess
-import sys
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
-import time_machine
-from django.utils import timezone
 
 from tests.browser import Browser
 from tests.chromium import Window
 from tests.factories import SessionFactory
-from tests.live import Server
+from tests.processes import an_hour_ago, expired_access_token, gunicorn
 from tokenauth import cookies, tokens
 from tokenauth.models import AuthSession
 from tokenauth.tokens import remake_refresh_token
@@ -27,25 +19,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 CSRF_TOKEN = "c" * 32
 
 
-@pytest.fixture(params=["sync", "gthread"])
-def gunicorn(request, transactional_db):
+@pytest.fixture(name="gunicorn", params=["sync", "gthread"])
+def running_gunicorn(request, transactional_db):
     """A gunicorn process on the tests' own database, with workers of each kind."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # clients may queue from here on
-        command = [sys.executable, "-m", "gunicorn", f"--bind=fd://{listener.fileno()}"]
-        command += [f"--worker-class={request.param}", "--workers=2", "--threads=4"]
-        command += ["--log-level=warning", "--no-control-socket"]
-        command += ["django.core.wsgi:get_wsgi_application()"]
-        process = subprocess.Popen(  # noqa: S603  # our own words
-            command,
-            cwd=Path(__file__).parents[1],
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
-            pass_fds=[listener.fileno()],
-        )
-        try:
-            yield Server("gunicorn", listener.getsockname()[1])
-        finally:
-            process.terminate()
-            process.wait(20)
+    with gunicorn(f"--worker-class={request.param}", "--workers=2", "--threads=4") as server:
+        yield server
 
 
 @pytest.fixture
@@ -53,15 +31,6 @@ def session(user):
     """A sign-in of an hour ago, by gunicorn's clock too, which is real."""
     with an_hour_ago():
         return SessionFactory(user=user)
-
-
-def an_hour_ago():
-    return time_machine.travel(timezone.now() - timedelta(hours=1))
-
-
-def expired_access_token(session):
-    with an_hour_ago():
-        return tokens.issue_access_token(session)[0]
 
 
 class File(io.BytesIO):
