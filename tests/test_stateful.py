@@ -15,8 +15,10 @@ and a person who signs in sees the answers to what they did before.
 """
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, NamedTuple
+from unittest import mock
 
 import pytest
 import time_machine
@@ -78,6 +80,9 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.clock = time_machine.travel(START, tick=False)
         self.time = self.clock.start()
+        # The travelled clock says how long a request takes, too.
+        self.stopwatch = mock.patch("time.monotonic", time.time)
+        self.stopwatch.start()
         self.keys = ["key number 0 of this test"]
         self.site = override_settings(**LONG, TOKENAUTH_REFRESH_COOKIE_PATH=self.refresh_path)
         self.site.enable()
@@ -100,6 +105,7 @@ class Life(RuleBasedStateMachine):
             user.delete()
         self.key_settings.disable()
         self.site.disable()
+        self.stopwatch.stop()
         self.clock.stop()
 
     def use_keys(self) -> None:
