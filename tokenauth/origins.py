@@ -48,6 +48,7 @@ def is_path_here(url: str) -> bool:
     path = url.partition("?")[0]
     return (
         path.startswith("/")
+        and path[1:2] not in ("/", "\\")
         and not UNSAFE_IN_URL.search(url)
         and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
     )
