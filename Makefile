@@ -14,13 +14,13 @@ PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*
 
 .DELETE_ON_ERROR: # a half-made environment is made again
 
-.PHONY: help demo test test-rest test-all lint format types matrix clean
+.PHONY: help demo test test-rest test-all prove lint format types matrix docs mutants clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
-	$(BIN)/python manage.py demo --port $(PORT)
+	$(BIN)/python manage.py demo --port "$(PORT)"
 
 test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser) ## Test on SQLite, and in Chromium if there is one
 	rm -f .coverage*
@@ -29,6 +29,7 @@ test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser) ## Test on SQLite, and in
 	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))"
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
+test-rest: export TOKENAUTH_ROUNDS ?= 10
 test-rest: $(VENV)/.test $(VENV)/.databases
 	TOKENAUTH_TEST_DATABASE=postgresql $(COVERED) -m "not browser"
 	TOKENAUTH_TEST_DATABASE=mariadb $(COVERED) -m "not browser"
@@ -39,6 +40,10 @@ test-all: export TOKENAUTH_REQUIRE_ALL = 1
 test-all: ## Test on SQLite, PostgreSQL, MariaDB and in Chromium; all must be there
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory test-rest
+
+# Twelve thousand examples, two thousand lives, thousands of races: an hour and more.
+prove: $(VENV)/.test $(VENV)/.databases ## Run everything long, print one table: check, violations, runs
+	$(BIN)/python -m tests.prove
 
 lint: $(VENV)/.lint ## Check format and style (ruff)
 	$(BIN)/ruff format --check .
@@ -55,8 +60,15 @@ types: $(VENV)/.types ## Check types (mypy --strict)
 matrix: $(VENV)/.matrix ## Test the built wheel with each Python and its Django (tox)
 	$(BIN)/tox run --skip-missing-interpreters $(if $(CI),false,true) $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS))
 
+docs: $(VENV)/.docs ## Build the documentation: docs/_build/index.html
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs docs/_build
+
+mutants: $(VENV)/.mutants ## Break the code on purpose; list what no test notices (about an hour)
+	$(BIN)/python -m tests.mutants
+
 clean: ## Remove what the others made
-	rm -rf $(VENV) .tox .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .tox .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.prove import tally
 from tokenauth.rotation import Step, decide
 
 OLD = 3
@@ -55,7 +56,7 @@ class World:
     confirmed: bool = False
     #: The current token was handed out less than a grace period ago.
     fresh: bool = True
-    jar: Jar = Jar()
+    jar: Jar = field(default_factory=Jar)
     disk: Jar | None = None
     messages: tuple[Message, ...] = ()
     loot: frozenset[int] = frozenset()
@@ -216,8 +217,9 @@ def test_no_interleaving_breaks_an_invariant(thief, capsys):
     """Nobody honest is signed out, and no spent token comes back unnoticed, in any world."""
     walk = Walk(decide, thief)
     visited = walk()
+    tally("states", visited)
     with capsys.disabled():
-        print(f" [{visited:,} states]", end="")
+        print(f" [{visited:,} states]", end="")  # noqa: T201  # so that everybody sees it
     assert visited > 300
     assert walk.found == set()
 

@@ -15,7 +15,7 @@ from tokenauth.signals import session_rotated
 #: Each answer says here which process gave it.
 PROCESS = "X-Process"
 #: Seconds that access tokens live, and the grace period, for tests that cannot travel in time.
-HASTE = {"TOKENAUTH_ACCESS_TOKEN_LIFETIME": "2", "TOKENAUTH_GRACE_PERIOD": "0.5"}
+HASTE = {"TOKENAUTH_ACCESS_TOKEN_LIFETIME": "3", "TOKENAUTH_GRACE_PERIOD": "1"}
 #: The file whose existence is an order to die, in this environment variable.
 ORDER = "TEST_ORDER_TO_DIE"
 
