@@ -51,6 +51,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+if DEBUG:
+    # Loses an answer when it is told to. A real site has no such thing.
+    MIDDLEWARE.insert(0, "demo_project.promise.lose_answer")
+
 # So short that a person can watch tokens expire; a real site keeps the defaults.
 TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=30)
 TOKENAUTH_GRACE_PERIOD = timedelta(seconds=5)

@@ -1,16 +1,24 @@
 """The demo's addresses."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-from demo_project import views
+from demo_project import promise, views
+
+# Where the browser sends its refresh token, and on no real site.
+plays = [
+    path("auth/demo/thief/", promise.thief, name="thief"),
+    path("auth/demo/lost-answer/", promise.lost_answer, name="lost_answer"),
+]
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="demo/home.html"), name="home"),
     path("private/", views.private, name="private"),
     path("note/", views.note, name="note"),
     path("api/notes/", views.NoteList.as_view(), name="api_notes"),
+    *(plays if settings.DEBUG else []),
     path("auth/", include("tokenauth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -28,6 +28,8 @@ GUIDE = """
     3. As admin, revoke her session:   http://127.0.0.1:{port}/admin/tokenauth/authsession/
        (127.0.0.1 is another site to the browser, so one browser can hold both people)
        Alice's next click lands on the login page.
+    4. Play the thief:                 http://localhost:{port}/auth/demo/thief/
+       Lose an answer:                 http://localhost:{port}/auth/demo/lost-answer/
 """
 
 

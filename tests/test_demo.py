@@ -1,0 +1,391 @@
+"""The demo as a person gets it: a process of its own, started by its command."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.cookiejar import CookieJar
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import httpx
+import pytest
+from django.core.management.base import CommandError
+from django.test import RequestFactory
+
+from demo_project.management.commands.demo import check_port
+from demo_project.promise import refresh_as
+from tests.processes import ROOT
+from tokenauth.cookies import Presented
+from tokenauth.tokens import Claims
+
+THIEF, LOST_ANSWER = "/auth/demo/thief/", "/auth/demo/lost-answer/"
+COOKIES = {"access_token", "refresh_token"}
+#: The demo's own settings, in a hurry: nobody watches.
+HASTY = """
+from datetime import timedelta
+from demo_project.settings import *
+TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=3)
+TOKENAUTH_GRACE_PERIOD = timedelta(seconds=0.5)
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+"""
+USED_TWICE = "the token of your session was used twice"
+
+
+def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the demo's commands to its end."""
+    return subprocess.run(  # noqa: S603  # our own words
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "demo_project.settings"} | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def serve_demo(folder: Path) -> Iterator[SimpleNamespace]:
+    """Run ``manage.py demo`` until the block ends."""
+    (folder / "hasty.py").write_text(HASTY)
+    said, database, port = folder / "said.txt", folder / "demo.sqlite3", free_port()
+    env = {
+        "DEMO_DATABASE": str(database),
+        "DJANGO_SETTINGS_MODULE": "hasty",
+        "PYTHONPATH": str(folder),
+        "PYTHONUNBUFFERED": "1",
+    }
+    with said.open("w") as output:
+        process = subprocess.Popen(  # noqa: S603  # our own words
+            [sys.executable, "manage.py", "demo", f"--port={port}"],
+            cwd=ROOT,
+            env=os.environ | env,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            wait_until(lambda: process.poll() is not None or listens(port))
+            yield SimpleNamespace(port=port, database=database, read=said.read_text)
+        finally:
+            process.send_signal(signal.SIGINT)  # Ctrl-C
+            process.wait(20)
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(condition) -> None:
+    """Ask again and again until something holds, for half a minute at most."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+class Person:
+    """Somebody who clicks through the demo, without JavaScript."""
+
+    def __init__(self, port: int) -> None:
+        self.seen: set[str] = set()
+        self.pages: list[str] = []
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            cookies=CookieJar(),
+            headers={
+                "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Firefox/153.0",
+                "Sec-Fetch-Site": "same-origin",
+                "Sec-Fetch-Mode": "navigate",
+            },
+            follow_redirects=True,
+            event_hooks={"response": [self.note]},
+        )
+
+    def note(self, response: httpx.Response) -> None:
+        """Keep every token that came, and every page."""
+        self.seen |= {value for name, value in response.cookies.items() if name in COOKIES}
+        self.pages.append(f"{response.url} {response.read().decode()}")
+
+    def visit(self, path: str) -> httpx.Response:
+        return self.client.get(path)
+
+    def press(self, path: str, **fields: str) -> httpx.Response:
+        """Open a page and send its form."""
+        form = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.visit(path).text)
+        return self.client.post(path, data={"csrfmiddlewaretoken": form[1], **fields})
+
+    def login(self, name: str) -> httpx.Response:
+        return self.press("/auth/login/", username=name, password=f"demo-{name}", remember="on")
+
+    @property
+    def token(self) -> str:
+        """The refresh token in the jar."""
+        return self.client.cookies["refresh_token"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo, served."""
+    with serve_demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture
+def person(demo):
+    """A browser with an empty jar."""
+    person = Person(demo.port)
+    yield person
+    person.client.close()
+
+
+@pytest.fixture
+def alice(person):
+    """A browser in which Alice is signed in."""
+    assert person.login("alice").url.path == "/private/"
+    return person
+
+
+# The command
+
+
+def test_the_command_says_what_to_try(demo):
+    """Every address has the port, and both passwords are there."""
+    said = demo.read()
+    assert "demo-alice" in said
+    assert "demo-admin" in said
+    addresses = re.findall(r"http://\S+", said.partition("Starting")[0])
+    assert len(addresses) == 6
+    assert {httpx.URL(address).port for address in addresses} == {demo.port}
+
+
+@pytest.mark.parametrize(("name", "may_enter"), [("alice", False), ("admin", True)])
+def test_the_command_makes_two_people(person, name, may_enter):
+    """Both can sign in; one of them is staff."""
+    assert person.login(name).url.path == "/private/"
+    assert (person.visit("/admin/").url.path == "/admin/") is may_enter
+
+
+def test_the_command_refuses_with_debug_off(tmp_path):
+    """Its passwords are public, so it does not even make a database."""
+    database = tmp_path / "production.sqlite3"
+    env = {"DEMO_PRODUCTION": "1", "SECRET_KEY": uuid4().hex * 2, "DEMO_DATABASE": str(database)}
+    result = manage("demo", **env)
+    assert result.returncode == 1
+    assert "It runs with DEBUG on only." in result.stderr
+    assert not database.exists()
+
+
+def test_a_taken_port_has_a_friendly_message(demo, tmp_path):
+    """It says what to type, before anything else happens, and not how Python failed."""
+    database = tmp_path / "demo.sqlite3"
+    result = manage("demo", "--port", str(demo.port), DEMO_DATABASE=str(database))
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"CommandError: Port {demo.port} is in use. Try: make demo PORT={demo.port + 1}\n"
+    )
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("port", ["", "0", "65536", "-1", "http", "٨٠٠٠"])
+def test_no_port_at_all_has_a_friendly_message(port):
+    """What nobody can listen on is refused in plain words."""
+    with pytest.raises(CommandError, match="must be a number from 1 to 65535"):
+        check_port(port)
+
+
+# The pages
+
+
+@pytest.mark.parametrize("path", ["/private/", "/note/", THIEF, LOST_ANSWER])
+def test_a_page_for_people_asks_who_one_is(person, path):
+    """Nobody is sent to the login page and from there back."""
+    response = person.visit(path)
+    assert response.url.path == "/auth/login/"
+    assert response.url.params["next"] == path
+
+
+def test_every_link_of_the_home_page_leads_somewhere(alice):
+    """No page is missing, and none fails."""
+    links = set(re.findall(r'href="(/[^"]*)"', alice.visit("/").text))
+    assert {THIEF, LOST_ANSWER, "/auth/sessions/"} < links
+    assert {link: alice.visit(link).status_code for link in links} == dict.fromkeys(links, 200)
+
+
+def test_a_live_site_has_neither_of_the_plays(tmp_path):
+    """With DEBUG off there is no page, no link and no middleware that loses answers."""
+    code = (
+        "from django.conf import settings; from django.test import Client;"
+        "client = Client(headers={'host': 'localhost'});"
+        f"paths = ['/', {THIEF!r}, {LOST_ANSWER!r}];"
+        "answers = [client.get(path, secure=True) for path in paths];"
+        "print([a.status_code for a in answers], b'/auth/demo/' in answers[0].content);"
+        "print(settings.MIDDLEWARE)"
+    )
+    result = manage(
+        "shell",
+        "--command",
+        code,
+        DEMO_PRODUCTION="1",
+        SECRET_KEY=uuid4().hex * 2,
+        DEMO_DATABASE=str(tmp_path / "production.sqlite3"),
+    )
+    assert "[200, 404, 404] False" in result.stdout
+    assert "promise" not in result.stdout
+
+
+# Play the thief
+
+
+def current_scene(response: httpx.Response) -> str:
+    return re.search(r'aria-current="step"><strong>(.+?)</strong>', response.text)[1]
+
+
+def go_on_until(person: Person, scene: str) -> dict[str, str]:
+    """Press "Continue" until the play has come that far; return the first page of each scene."""
+    scenes: dict[str, str] = {}
+
+    def arrived() -> bool:
+        response = person.press(THIEF, action="look")
+        scenes.setdefault(current_scene(response), response.text)
+        return scene in scenes
+
+    wait_until(arrived)
+    return scenes
+
+
+def test_the_thief_ends_the_session_for_both(demo, alice):
+    """Step by step; both browsers are told why, and it is written down where the page says."""
+    assert current_scene(alice.visit(THIEF)) == "Copy the token."
+    copy = alice.token
+    alice.press(THIEF, action="copy")
+    scenes = go_on_until(alice, "The thief uses his copy.")
+    for scene in ("Your browser gets the next one.", "The server sees that it arrived."):
+        assert re.search(r"Wait \d seconds?, until the bar is full", scenes[scene])
+    assert "not confirmed yet" not in scenes["The thief uses his copy."]
+    result = alice.press(THIEF, action="use").text
+    assert result.count("401 session_ended") == 2
+    assert "Firefox on Windows" in result
+    assert "Firefox on Linux" in result
+    assert USED_TWICE in result
+
+    assert USED_TWICE in alice.visit("/private/").text
+    assert USED_TWICE in visit_as_thief(demo, copy)
+    assert "a spent refresh token came back" in demo.read()
+    alice.login("alice")
+    assert "Ended because its token was used twice" in alice.visit("/auth/sessions/").text
+    staff = Person(demo.port)
+    with closing(staff.client):
+        staff.login("admin")
+        row = staff.visit("/admin/tokenauth/authsession/?status=reuse").text
+    assert "alice" in row
+
+
+def visit_as_thief(demo, token: str) -> str:
+    """Open the login page with nothing but the copy."""
+    thief = Person(demo.port)
+    with closing(thief.client):
+        thief.client.cookies.set("refresh_token", token, domain="127.0.0.1", path="/auth/")
+        return thief.visit("/auth/login/").text
+
+
+def test_a_copy_that_is_still_good_is_not_used(alice):
+    """Too early, it would be no theft that anybody could see: the play waits."""
+    alice.press(THIEF, action="copy")
+    response = alice.press(THIEF, action="use")
+    assert current_scene(response) == "Your browser gets the next one."
+    assert alice.visit("/private/").url.path == "/private/"
+
+
+def test_a_server_that_cannot_ask_itself_tells_no_token(rf: RequestFactory):
+    """DEBUG's error page shows every frame's variables: none of them may be the token."""
+    token = Presented("a.secret.token", Claims(uuid4(), 0, 0, 0))
+    request = rf.post(THIEF, SERVER_PORT=str(free_port()))
+    with pytest.raises(RuntimeError) as caught:
+        refresh_as("a browser", token, request)
+    assert caught.value.__suppress_context__
+    frame = caught.traceback[-1].frame
+    assert frame.code.name == "refresh_as"
+    assert "secret" not in repr(frame.f_locals)
+
+
+# Lose an answer
+
+
+def rotations(response: httpx.Response) -> tuple[int, int]:
+    """Return the rotation that the browser sent, and the one the session is at."""
+    found = [re.search(rf'id="{name}">(\d+)<', response.text) for name in ("held", "rotation")]
+    return int(found[0][1]), int(found[1][1])
+
+
+def test_a_lost_answer_does_nothing_to_the_person(alice):
+    """The same rotation is handed out again: the very same token."""
+    kept = alice.token
+    assert "The next new token will be lost." in alice.press(LOST_ANSWER).text
+
+    def lost() -> bool:
+        return "The answer is lost." in alice.visit(LOST_ANSWER).text
+
+    wait_until(lost)
+    assert alice.token == kept
+    response = alice.visit(LOST_ANSWER)
+    assert rotations(response) == (0, 1)
+    assert "You are still signed in." in response.text
+    assert alice.token != kept
+    held, _ = rotations(alice.visit(LOST_ANSWER))
+    assert held == 1
+
+
+def test_an_answer_that_is_lost_elsewhere_does_nothing_either(alice):
+    """Then the bounce itself makes up for it, within one click."""
+    alice.press(LOST_ANSWER)
+    wait_until(lambda: alice.visit("/private/").history)  # bounced: the token had expired
+    assert alice.visit("/private/").url.path == "/private/"
+    assert "Rotation 1 was lost" in alice.visit(LOST_ANSWER).text
+
+
+def test_only_one_answer_is_lost(alice):
+    """It is not that of the request which asks for it, and none after it."""
+    time.sleep(3.1)
+    token = {"csrfmiddlewaretoken": alice.client.cookies["csrftoken"]}
+    assert "will be lost." in alice.client.post(LOST_ANSWER, data=token).text
+    wait_until(lambda: "is lost." in alice.visit(LOST_ANSWER).text)
+    assert rotations(alice.visit(LOST_ANSWER)) == (1, 2)
+    time.sleep(3.1)
+    assert "has been replaced since" in alice.visit(LOST_ANSWER).text
+    held, rotation = rotations(alice.visit(LOST_ANSWER))
+    assert held == rotation
+
+
+# Both
+
+
+def test_a_copy_stays_in_memory(demo, alice):
+    """No token of either play is in the database, on a page, in an address or in the log."""
+    alice.press(THIEF, action="copy")
+    alice.press(LOST_ANSWER)
+    wait_until(lambda: "is lost" in alice.visit(LOST_ANSWER).text)
+    alice.visit(LOST_ANSWER)
+    go_on_until(alice, "The thief uses his copy.")
+    alice.press(THIEF, action="use")
+    assert len(alice.seen) >= 4
+    files = [file.read_bytes() for file in demo.database.parent.glob("demo.sqlite3*")]
+    everything = [demo.read().encode(), *(page.encode() for page in alice.pages), *files]
+    signatures = {token.rpartition(".")[2].encode() for token in alice.seen}
+    assert not [text for text in everything if any(mark in text for mark in signatures)]
