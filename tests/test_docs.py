@@ -1,0 +1,503 @@
+"""The documentation is true: its snippets run, its lists are complete, the tests it names exist."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import django.dispatch
+import pytest
+import time_machine
+from django.conf import settings as site
+from django.core.checks import run_checks
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import include, path
+from django.utils import timezone
+from rest_framework_simplejwt.tokens import AccessToken as BearerToken
+
+from tests import urls
+from tests.factories import PASSWORD
+from tokenauth import signals
+from tokenauth.models import AuthSession
+from tokenauth.sessions import RevokeReason
+from tokenauth.urls import urlpatterns as our_urls
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in sorted([README, *DOCS.rglob("*.md")])
+    if "_build" not in page.parts
+}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+#: Python that is not run as it stands, by the page and a line of it; the reason why not.
+CANNOT_RUN = {
+    ("README.md", "INSTALLED_APPS"): "three files in one block: test_the_readme_installs",
+    ("docs/how-to/cors.md", "INSTALLED_APPS"): "“...” stands for a site's own, and corsheaders",
+    ("docs/how-to/testing.md", ""): "tests, run by pytest: test_the_testing_page_passes",
+    ("docs/tutorial.md", ""): "files of a project: test_the_tutorial_keeps_alice_signed_in",
+}
+#: Shell commands of the tutorial that are not run; the reason why not.
+NOT_RUN = {
+    "python3 -m venv": "the tests have an environment",
+    ". ../tutorial": "the same",
+    "pip install": "tokenauth is installed, `make matrix` tests the wheel",
+    "cd ../tutorial": "the project is in a temporary folder",
+    "python manage.py runserver": "visit.py serves, where its clock can be moved",
+}
+
+each_page = pytest.mark.parametrize("page", PAGES)
+
+
+def blocks(page, language):
+    """The code of one language on a page."""
+    return [code for kind, code in BLOCK.findall(PAGES[page]) if kind == language]
+
+
+def is_run(page, code):
+    """Whether a block runs as it stands."""
+    return not any(page == p and line in code for p, line in CANNOT_RUN)
+
+
+# Snippets
+
+
+@each_page
+def test_every_python_block_compiles(page):
+    """Nobody copies a typing error."""
+    for code in blocks(page, "python"):
+        ast.parse(code)
+
+
+@pytest.fixture
+def receivers():
+    """Signals as they were before a page connected to them."""
+    ours = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
+    before = [(signal, [*signal.receivers]) for signal in ours]
+    yield
+    for signal, connected in before:
+        signal.receivers = connected
+
+
+Signal = django.dispatch.Signal
+
+
+@each_page
+@pytest.mark.django_db
+@pytest.mark.usefixtures("receivers")
+def test_the_python_of_a_page_runs(page, settings):
+    """Block after block, as one reads; settings among it pass the checks."""
+    names = {"__name__": "a_page"}
+    for code in blocks(page, "python"):
+        if is_run(page, code):
+            exec(compile(code, page, "exec"), names)  # noqa: S102  # our own pages
+    chosen = {name: value for name, value in names.items() if name.isupper()}
+    for name in filter(lambda name: name.startswith("TOKENAUTH_"), chosen):
+        setattr(settings, name, chosen[name])
+    messages = run_checks(tags=["security"])
+    assert [m for m in messages if m.id.startswith("tokenauth.E") or "W001" in m.id] == []
+
+
+def test_every_exception_is_needed():
+    """The list of what cannot run names blocks that are there."""
+    python = [(page, code) for page in PAGES for code in blocks(page, "python")]
+    for page, line in CANNOT_RUN:
+        assert any(page == p and line in code for p, code in python), (page, line)
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+def test_the_scripts_of_the_javascript_page_work(chromium, user):
+    """In Chromium: signed in, told who is there, refreshed and signed out by the page's code."""
+    page = "docs/how-to/javascript.md"
+    scripts = blocks(page, "js")
+    api, refresh = find(scripts, "function api"), find(scripts, "function refresh")
+    login, logout = find(scripts, "/api/login/"), find(scripts, "/api/logout/")
+    login = login.replace('"alice"', json.dumps(user.get_username()))
+    who = find(scripts, "const { user") + "return user;"
+    tab = chromium.tab("/")
+    tab.evaluate("window.alert = (text) => { document.title = text; }")
+
+    def evaluate(*parts):
+        return tab.evaluate(f"(async () => {{ {' '.join(parts)} }})()")
+
+    evaluate(api, login)
+    assert tab.run(tab.page.title()) == "This username and password are not right."
+    signed_in = evaluate(api, login.replace("correct horse", PASSWORD), who)
+    assert signed_in["username"] == user.get_username()
+    assert evaluate(refresh, "return refresh();") is True
+    assert evaluate(api, logout, who) is None
+    assert evaluate(refresh, "return refresh();") is False
+
+
+def find(codes, name):
+    return next(code for code in codes if name in code)
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+def test_every_script_can_be_parsed(chromium):
+    """Nobody copies a typing error."""
+    tab = chromium.tab("/")
+    for page in PAGES:
+        for code in blocks(page, "js"):
+            tab.evaluate(
+                "code => { Object.getPrototypeOf(async () => {}).constructor(code); }", code
+            )
+
+
+# A project of one's own
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that runs a command in the folder of a new project; returns what it said."""
+    python = str(Path(sys.executable).parent)
+    env = {name: value for name, value in os.environ.items() if "TOKENAUTH" not in name}
+    env |= {"PATH": os.pathsep.join([python, env["PATH"]]), "PYTHONPATH": str(ROOT)}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+
+    def run_command(command, **more):
+        done = subprocess.run(  # noqa: S602  # a page's own words
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env=env | more,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    return run_command
+
+
+#: Both visits begin like this. A server's thread would outlive a failed assertion: exit at once.
+VISIT = '''
+import os, re, sys, traceback
+from datetime import UTC, datetime
+import django, httpx, time_machine
+django.setup()
+from tests.live import serve
+
+NAME, PASSWORD = "alice", "tutorial-alice"
+
+
+def leave(*error):
+    traceback.print_exception(*error)
+    os._exit(1)
+
+
+sys.excepthook = leave
+
+
+def fill_in(browser, page, **fields):
+    """Send the form of a page."""
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\\w+)"', page.text)[1]
+    return browser.post(page.url, data={"csrfmiddlewaretoken": token} | fields)
+
+
+with time_machine.travel(datetime.now(UTC), tick=False) as clock, serve("wsgi") as server:
+    visit = dict(base_url=f"http://127.0.0.1:{server.port}", follow_redirects=True)
+    with httpx.Client(**visit) as browser, httpx.Client(**visit) as admin:
+'''
+
+TUTORIAL = """
+        login = browser.get("/")
+        assert login.url.path == "/auth/login/"
+        page = fill_in(browser, login, username=NAME, password=PASSWORD, remember="on")
+        assert "Hello alice" in page.text
+        assert "replaced 0 times" in page.text
+        assert {c.name: c.path for c in browser.cookies.jar if "token" in c.name[-5:]} == {
+            "access_token": "/", "refresh_token": "/auth/", "csrftoken": "/"}
+        clock.shift(31)
+        page = browser.get("/")
+        assert "replaced 1 times" in page.text
+        assert [(r.status_code, r.url.path) for r in page.history] == [
+            (307, "/"), (307, "/auth/refresh/")]
+        clock.shift(1)
+        page = admin.get("/admin/")
+        fill_in(admin, page, username=NAME, password=PASSWORD)
+        page = admin.get("/admin/tokenauth/authsession/")
+        older = re.findall(r'name="_selected_action" value="([\\w-]+)"', page.text)[-1]
+        action = re.search(r'<option value="(\\w+)">Revoke selected sessions', page.text)[1]
+        fill_in(admin, page, action=action, _selected_action=older)
+        assert browser.get("/").url.path == "/auth/login/"
+        assert admin.get("/").url.path == "/"
+        print("stayed signed in")
+"""
+
+
+def test_the_tutorial_keeps_alice_signed_in(tmp_path, run):
+    """Each step as it stands on the page; then a visit, past the access token's end."""
+    for language, code in BLOCK.findall(PAGES["docs/tutorial.md"]):
+        if language == "sh":
+            for line in code.splitlines():
+                if not line.startswith(tuple(NOT_RUN)):
+                    run(line)
+        else:
+            write_down(tmp_path, code)
+    assert "stayed signed in" in visit(tmp_path, run, TUTORIAL)
+
+
+def visit(tmp_path, run, steps):
+    """Serve the project and do these steps in a browser."""
+    (tmp_path / "visit.py").write_text(VISIT + steps)
+    command = f"{sys.executable} visit.py"
+    return run(command, DJANGO_SETTINGS_MODULE="mysite.settings", PYTHONPATH=f"{ROOT}:{tmp_path}")
+
+
+def write_down(folder, code):
+    """Put a block into the file that its first line names: all of it, or the settings it sets."""
+    name = re.search(r"mysite/[\w./]+", code.splitlines()[0])[0]
+    file = folder / name
+    if name != "mysite/settings.py":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(code)
+        return
+    for statement in ast.parse(code).body:
+        source = file.read_text()
+        old = [s for s in ast.parse(source).body if target(s) == target(statement)]
+        new = ast.get_source_segment(code, statement)
+        if old:
+            source = source.replace(ast.get_source_segment(source, old[0]), new)
+        file.write_text(source if old else f"{source}\n{new}\n")
+
+
+def target(statement):
+    """The name that a statement assigns to."""
+    return statement.targets[0].id if isinstance(statement, ast.Assign) else None
+
+
+README_VISIT = """
+        login = browser.get("/auth/sessions/")
+        assert login.url.path == "/auth/login/"
+        page = fill_in(browser, login, username=NAME, password=PASSWORD, remember="on")
+        clock.shift(16 * 60)
+        page = browser.get("/admin/")
+        assert [r.status_code for r in page.history] == [307, 307]
+        assert "Log out" in page.text
+        print("stayed signed in")
+"""
+
+
+def test_the_readme_installs(tmp_path, run):
+    """The block under "Install", with a new project's own lists where it says "...", is enough."""
+    run("django-admin startproject mysite .")
+    settings_part, urls_part = find(blocks("README.md", "python"), "MIDDLEWARE").split("# urls.py")
+    own = [f"OWN = [*{name}]" for name in ("INSTALLED_APPS", "MIDDLEWARE")]
+    code = settings_part.split("MIDDLEWARE", 1)
+    appended = f"\n{own[0]}\n{code[0]}\nINSTALLED_APPS = [*OWN, *INSTALLED_APPS[1:]]\n"
+    appended += f"{own[1]}\nMIDDLEWARE{code[1]}\nplace = OWN.index({DJANGOS!r})\n"
+    appended += "MIDDLEWARE = [*OWN[:place], *MIDDLEWARE[1:-1], *OWN[place + 1:]]\n"
+    with (tmp_path / "mysite/settings.py").open("a") as file:
+        file.write(appended)
+    with (tmp_path / "mysite/urls.py").open("a") as file:
+        file.write(f"\nfrom django.urls import include\nOWN = urlpatterns\n# urls.py{urls_part}")
+        file.write("\nurlpatterns = [*OWN, *urlpatterns[:-1]]\n")
+    run("python manage.py migrate")
+    assert "no issues" in run("python manage.py check")
+    user = "--username alice --email a@example.com"
+    command = f"python manage.py createsuperuser --noinput {user}"
+    run(command, DJANGO_SUPERUSER_PASSWORD="tutorial-alice")
+    assert "stayed signed in" in visit(tmp_path, run, README_VISIT)
+
+
+def test_the_testing_page_passes(tmp_path, run):
+    """Its blocks are a file of tests, which pass on the test site."""
+    code = [code for code in blocks("docs/how-to/testing.md", "python") if "SECURE" not in code]
+    marked = ["import pytest", *code, "pytestmark = pytest.mark.django_db"]
+    (tmp_path / "test_page.py").write_text("\n\n".join(marked))
+    output = run(f"{sys.executable} -m pytest --ds=tests.settings -p no:cacheprovider test_page.py")
+    assert "6 passed" in output
+
+
+# Claims that no other test shows
+
+
+def same_site(method="GET", **headers):
+    """The headers of a fetch from a page of a sibling host."""
+    return {"Sec-Fetch-Site": "same-site", "Origin": "https://www.site.test"} | headers
+
+
+@pytest.fixture
+def clock():
+    """The time, which stands still until the test moves it."""
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        yield clock
+
+
+def test_a_page_of_a_sibling_host_is_refreshed_in_place(settings, clock, browser, user):
+    """With the refresh cookie on "/", as the page about CORS says; the CSRF token is needed."""
+    settings.TOKENAUTH_REFRESH_COOKIE_PATH = "/"
+    settings.CSRF_TRUSTED_ORIGINS = ["https://www.site.test"]
+    browser.login(user)
+    clock.shift(timedelta(minutes=20))
+    answer = browser.fetch("GET", "/api/ping/", headers=same_site())
+    assert (answer.status_code, len(answer.history)) == (200, 0)
+    assert AuthSession.objects.get().rotation == 1
+    refused = browser.fetch("POST", "/api/ping/", headers=same_site() | {"X-CSRFToken": ""})
+    assert refused.status_code == 403
+    assert browser.fetch("POST", "/api/ping/", headers=same_site()).status_code != 403
+    own = f"/auth/api/sessions/{AuthSession.objects.get().pk}/"
+    assert browser.fetch("DELETE", own, headers=same_site()).status_code == 204
+    assert browser.cookies.keys() <= {("csrftoken", "/"), ("sessionid", "/")}
+
+
+def test_a_page_of_a_sibling_host_is_not_redirected(clock, browser, user):
+    """With the refresh cookie on "/auth/" it is anonymous once the access token has expired."""
+    browser.login(user)
+    assert browser.fetch("GET", "/api/ping/", headers=same_site()).status_code == 200
+    clock.shift(timedelta(minutes=20))
+    answer = browser.fetch("GET", "/api/ping/", headers=same_site())
+    assert (answer.status_code, len(answer.history)) == (401, 0)
+
+
+@pytest.mark.django_db
+def test_on_the_way_back_people_stay_signed_in(settings, client, user):
+    """Django's own middleware finds its keys where it left them."""
+    client.force_login(user)
+    client.get("/whoami/")
+    settings.MIDDLEWARE = [m.replace(urls_of_ours(), DJANGOS) for m in site.MIDDLEWARE]
+    later = Client()
+    later.cookies["sessionid"] = client.cookies["sessionid"].value
+    assert later.get("/whoami/").content.decode() == user.get_username()
+
+
+def urls_of_ours():
+    return "tokenauth.middleware.TokenAuthMiddleware"
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+def test_a_cached_greeting_is_for_one_person(client, user):
+    """The view of the page about caching; the same without vary_on_cookie leaks, as it warns."""
+    client.force_login(user)
+    client.get("/whoami/")
+    for url, stranger in [("/greeting/", "Hello "), ("/leak/", f"Hello {user.get_username()}")]:
+        assert client.get(url).content.decode() == f"Hello {user.get_username()}"
+        assert Client().get(url).content.decode() == stranger
+
+
+def page_of(name):
+    """What the Python of a page defines."""
+    names = {"__name__": "a_page"}
+    for code in blocks(f"docs/how-to/{name}.md", "python"):
+        exec(compile(code, name, "exec"), names)  # noqa: S102  # our own pages
+    return names
+
+
+def leak(request):
+    return HttpResponse(f"Hello {request.user.get_username()}")
+
+
+caching, simplejwt, rest_framework = map(page_of, ["caching", "from-simplejwt", "rest-framework"])
+urlpatterns = [
+    path("greeting/", caching["greeting"]),
+    path("leak/", caching["cache_page"](60)(leak)),
+    path("", include(simplejwt["urlpatterns"])),
+    path("me/", rest_framework["Me"].as_view()),
+    *urls.urlpatterns,
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+def test_a_bearer_token_is_exchanged_for_cookies(client, user):
+    """The view of the page about simplejwt; without a token it refuses."""
+    assert client.post("/exchange/").status_code == 401
+    header = {"Authorization": f"Bearer {BearerToken.for_user(user)}"}
+    assert client.post("/exchange/", headers=header).status_code == 204
+    assert client.get("/me/").json()["username"] == user.get_username()
+    assert client.get("/me/").json()["session"] == str(AuthSession.objects.get().pk)
+
+
+# Lists
+
+
+def test_what_the_code_knows_stands_in_the_reference(run):
+    """Settings, checks and commands, each and no other; `make docs` writes them."""
+    run(f"{sys.executable} {DOCS / 'generate.py'} --check")
+
+
+def table(page, heading=""):
+    """The first two columns of a page's tables, without backticks."""
+    text = PAGES[page].partition(heading)[2] if heading else PAGES[page]
+    return re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", text, re.MULTILINE)
+
+
+def test_every_url_stands_in_the_reference():
+    """Path and name, each and no other."""
+    documented = {(p.partition("?")[0], name) for p, name in table("docs/reference/urls.md")}
+    ours = {(str(pattern.pattern), pattern.name) for pattern in our_urls}
+    assert documented == ours
+
+
+def test_every_signal_stands_in_the_reference():
+    """Each and no other."""
+    documented = set(
+        re.findall(r"^\| `(\w+)` \|", PAGES["docs/reference/signals.md"], re.MULTILINE)
+    )
+    assert documented == {n for n, signal in vars(signals).items() if isinstance(signal, Signal)}
+
+
+def test_every_reason_to_end_a_session_is_explained():
+    """Each and no other."""
+    text = PAGES["docs/topics/how-it-works.md"].partition("## When a session ends")[2]
+    assert set(re.findall(r"\| `(\w+)` \|$", text, re.MULTILINE)) == set(RevokeReason.values)
+
+
+def keys(value):
+    """The shape of an answer: its keys, down to the leaves."""
+    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
+
+
+@pytest.mark.django_db
+@pytest.mark.users
+def test_the_answers_are_those_of_the_reference(client, user):
+    """The JSON on the page has the fields that the API gives."""
+    login, signed_in, refreshed, error = map(json.loads, blocks("docs/reference/urls.md", "json"))
+    wrong = client.post("/auth/api/login/", login, "application/json")
+    assert (wrong.status_code, wrong.json()) == (401, error)
+    right = login | {"username": user.get_username(), "password": PASSWORD}
+    assert keys(client.post("/auth/api/login/", right, "application/json").json()) == keys(
+        signed_in
+    )
+    assert keys(client.get("/auth/api/session/").json()) == keys(signed_in)
+    assert keys(client.post("/auth/refresh/").json()) == keys(refreshed)
+    assert keys(client.get("/auth/api/sessions/").json()[0]) == keys(signed_in["session"])
+    assert Client().get("/auth/api/session/").json() == dict.fromkeys(signed_in)
+
+
+@each_page
+def test_every_test_that_is_named_exists(page):
+    """A claim that names its test can be checked."""
+    named = set(re.findall(r"`(test_\w+)`", PAGES[page]))
+    known = "\n".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("*.py"))
+    assert {name for name in named if not re.search(rf"\bdef {name}\(", known)} == set()
+
+
+@each_page
+def test_every_link_leads_to_a_file(page):
+    """In the raw files, too."""
+    folder = (ROOT / page).parent
+    text = BLOCK.sub("", PAGES[page])
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+@each_page
+def test_lines_are_short_enough_to_read_unbuilt(page):
+    """Apart from tables, links and code, and from what is written by docs/generate.py."""
+    text = re.sub(r"<!-- checks: .*<!-- end of checks -->", "", PAGES[page], flags=re.DOTALL)
+    lines = BLOCK.sub("", text).splitlines()
+    long = [line for line in lines if len(line) > 125 and not re.match(r"\||!\[|\*|- |\s", line)]
+    assert long == []
