@@ -22,6 +22,8 @@ DEFAULTS = {
     "MAX_SESSIONS_PER_USER": None,
     "ADOPT_DJANGO_SESSIONS": True,
     "TRUSTED_PROXY_COUNT": 0,
+    "LOGIN_RATES": {"address": "60/m", "account": "10/10m"},
+    "SEND_NOTICES": False,
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)]
 

@@ -168,6 +168,11 @@ def test_no_header_keeps_anybody_from_signing_in(user, rf, meta):
     assert len(fresh(started).user_agent) <= 512
 
 
+def test_a_session_goes_by_its_id(session):
+    """In a log or a shell it can be told from others, and found."""
+    assert (str(session), repr(session)) == (str(session.pk), f"<AuthSession {session.pk}>")
+
+
 def test_a_session_outside_a_request_has_no_device(user):
     """A shell has neither address nor browser."""
     started = AuthSession.objects.start(None, user)
@@ -418,7 +423,7 @@ def test_receivers_and_the_log_are_told_of_reuse(session, request_, clock, sent,
     ]
     [record] = caplog.records
     assert (record.levelname, record.name) == ("WARNING", "tokenauth.security")
-    assert str(session.pk) in record.getMessage()
+    assert record.getMessage().startswith(f"Session {session.pk} ended: ")
 
 
 def restore_older_row(session, clock):
@@ -445,7 +450,9 @@ def test_a_token_that_the_database_never_knew_ends_the_session(session, clock, s
         rotate(raw)
     assert fresh(session).revoke_reason == RevokeReason.MISMATCH
     assert [(name, kwargs["reason"]) for name, kwargs in sent] == [("session_revoked", "mismatch")]
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith(f"Session {session.pk} ended: ")
 
 
 def test_reuse_is_told_once(session, clock, sent, caplog):
@@ -525,6 +532,15 @@ def test_a_server_that_lacks_the_key_changes_nothing(session, clock, settings):
     assert columns(session) == before
 
 
+def test_a_token_that_is_handed_out_again_is_noted(session, clock):
+    """On the row, with what else is to be written, and on the session that is given back."""
+    clock.shift(HOUR)
+    again = AuthSession.objects.reissue(session, auth_hash="new")
+    assert (again.issued_at, again.auth_hash) == (NOW + HOUR, "new")
+    row = columns(session)
+    assert (row["issued_at"], row["rotated_at"], row["auth_hash"]) == (NOW + HOUR, NOW, "new")
+
+
 # Races: someone else was faster
 
 
@@ -552,6 +568,16 @@ def test_of_two_rotations_one_wins_and_both_get_the_same_token(session, clock, m
     assert late.step is Step.REISSUE
     assert token_of(late) == token_of(winners[0])
     assert fresh(session).rotation == 1
+
+
+def test_a_token_that_is_replaced_meanwhile_is_not_handed_out_again(session, clock):
+    """Its successor may be with the browser already."""
+    seen = fresh(session)
+    clock.shift(HOUR)
+    rotate(token_of(session))
+    before = columns(session)
+    assert AuthSession.objects.reissue(seen) is None
+    assert columns(session) == before
 
 
 @pytest.mark.parametrize("spent", [False, True], ids=["rotate", "reissue"])
@@ -706,19 +732,26 @@ def test_more_sessions_than_fit_one_statement_all_end(user, session):
     assert len(queries) == 1 + 2 * 2
 
 
-def test_a_session_that_another_process_ended_first_is_not_counted(session, monkeypatch, sent):
+@pytest.mark.parametrize(
+    ("ago", "reason"),
+    [(HOUR, "logout"), (HOUR, "admin"), (timedelta(0), "logout")],
+    ids=["otherwise", "likewise", "at-that-instant"],
+)
+def test_a_session_that_another_process_ended_first_is_not_counted(
+    session, monkeypatch, sent, ago, reason
+):
     """Two staff who revoke one session make one signal."""
     queryset = type(AuthSession.objects.all())
     revoke_batch = queryset._revoke_batch
 
     def outrun(self, ids, *args):
-        AuthSession.objects.update(revoked_at=NOW - HOUR, revoke_reason=RevokeReason.LOGOUT)
+        AuthSession.objects.update(revoked_at=NOW - ago, revoke_reason=reason)
         return revoke_batch(self, ids, *args)
 
     monkeypatch.setattr(queryset, "_revoke_batch", outrun)
     sent.clear()
     assert AuthSession.objects.all().revoke(RevokeReason.ADMIN) == 0
-    assert (sent, fresh(session).revoke_reason) == ([], "logout")
+    assert (sent, fresh(session).revoke_reason) == ([], reason)
 
 
 # Confirm, and the password's hash
@@ -758,6 +791,23 @@ def test_a_new_auth_hash_is_written_unless_another_was(session):
     assert fresh(session).auth_hash == "new"
 
 
+def test_a_new_auth_hash_is_written_to_that_session_alone(session, user):
+    """The user's other devices are signed out by a password change."""
+    other = SessionFactory(user=user)
+    session.set_auth_hash("new")
+    assert fresh(other).auth_hash == other.auth_hash == user.get_session_auth_hash()
+
+
+def test_a_new_auth_hash_replaces_one_that_was_upgraded_meanwhile(session, settings):
+    """A poll may write today's key's hash while the password is being changed."""
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the next key", [settings.SECRET_KEY]
+    changer, poll = (AuthSession.objects.look_up(session.pk) for _ in range(2))
+    poll.set_auth_hash(poll.upgraded_auth_hash)
+    changer.set_auth_hash("new")
+    assert fresh(session).auth_hash == "new"
+    assert (changer.auth_hash, changer.upgraded_auth_hash) == ("new", "")
+
+
 def test_a_retired_keys_hash_is_noticed(session, settings):
     """The look-up says which hash to write, and writes nothing itself."""
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the next key", [settings.SECRET_KEY]
@@ -789,7 +839,33 @@ async def test_the_twins_do_the_same(clock, request_, close_threads):
     assert await AuthSession.objects.active().acount() == 0
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_the_twins_pass_everything_on(clock, request_, sent, close_threads):
+    """Every signal carries the request, and a sign-in lasts unless asked otherwise."""
+    session = await AuthSession.objects.astart(request_, await sync_to_async(UserFactory)())
+    assert session.persistent
+    clock.shift(HOUR)
+    await AuthSession.objects.arotate(token_of(session), request_)
+    await AuthSession.objects.filter(pk=session.pk).arevoke(RevokeReason.USER, request_)
+    assert [kwargs["request"] for _, kwargs in sent] == [request_] * 3
+
+
 # Receivers
+
+
+def test_every_signal_comes_from_the_model(user, clock):
+    """A receiver may connect for ``sender=AuthSession``, as for Django's own model signals."""
+    heard = []
+
+    def receive(signal, **kwargs):
+        heard.append(next(name for name in SIGNALS if getattr(signals, name) is signal))
+
+    for name in SIGNALS:
+        getattr(signals, name).connect(receive, sender=AuthSession)
+    with pytest.raises(TokenReused):
+        rotate(rotated_twice(AuthSession.objects.start(None, user), clock)[0])
+    rotated = "session_rotated"
+    assert heard == ["session_started", rotated, rotated, "session_revoked", "refresh_token_reused"]
 
 
 @pytest.mark.usefixtures("broken_receivers")

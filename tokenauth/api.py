@@ -27,6 +27,7 @@ from . import answers
 from .authentication import CookieTokenAuthentication
 from .credentials import credentials_of
 from .origins import from_this_site
+from .throttling import LoginAttempt
 from .views import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
 
@@ -117,11 +118,12 @@ class LoginView(OpenView):
         fields.is_valid(raise_exception=True)
         username = unicodedata.normalize("NFKC", fields.validated_data["username"])
         password = fields.validated_data["password"]
+        attempt = LoginAttempt(request._request, username)
         user = authenticate(request._request, username=username, password=password)
         if user is None:
             raise AuthenticationFailed(_("This username and password are not right."))
+        attempt.succeeded()
         sign_in(request._request, user, persistent=fields.validated_data["remember"])
-        get_token(request._request)
         return Response(answers.signed_in(credentials_of(request)))
 
 
@@ -130,9 +132,9 @@ def login_fields(data: Any) -> Any:
     """Return the body with the user model's own field under the name ``username``."""
     if not isinstance(data, Mapping):
         return data
-    # A plain dict: in a form, REST framework takes a box that is not there for an unticked one.
     fields = dict(data.items())
     fields.setdefault("username", fields.get(get_user_model().USERNAME_FIELD))
+    # A plain dict: in a form, REST framework takes a box that is not there for an unticked one.
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -20,13 +20,19 @@ class TokenAuthConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks and the receivers."""
-        from . import checks  # noqa: PLC0415  # they import models
+        from . import checks, notices, signals  # noqa: PLC0415  # they import models
 
         register(Tags.security)(checks.check_site)
         register(Tags.security)(checks.check_settings)
         register(Tags.security, deploy=True)(checks.check_deployment)
         user_logged_in.connect(follow_login, dispatch_uid="tokenauth.follow_login")
         user_logged_out.connect(follow_logout, dispatch_uid="tokenauth.follow_logout")
+        signals.session_started.connect(
+            notices.tell_of_sign_in, dispatch_uid="tokenauth.tell_of_sign_in"
+        )
+        signals.refresh_token_reused.connect(
+            notices.tell_of_reuse, dispatch_uid="tokenauth.tell_of_reuse"
+        )
 
 
 def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:

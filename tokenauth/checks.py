@@ -18,7 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import LocalePrefixPattern
 from django.utils.module_loading import import_string
 
-from . import cookies
+from . import cookies, throttling
 from .conf import Conf, Duration, Setting, conf
 from .django_sessions import SIGNED_COOKIES
 from .middleware import TokenAuthMiddleware
@@ -146,6 +146,20 @@ def value_errors() -> Iterator[CheckMessage]:
                 id="tokenauth.E008",
             )
     yield from choice_errors()
+    yield from rate_errors()
+
+
+def rate_errors() -> Iterator[CheckMessage]:
+    """Find limits for logins that can't be read."""
+    rates = conf.LOGIN_RATES if isinstance(conf.LOGIN_RATES, dict) else {}
+    for scope, rate in rates.items():
+        if scope not in throttling.SCOPES or not (rate is None or throttling.is_rate(rate)):
+            yield Error(
+                f"TOKENAUTH_LOGIN_RATES has an impossible entry {scope!r}.",
+                hint="Edit TOKENAUTH_LOGIN_RATES: 'address' and 'account' take a rate like "
+                "'60/m' or '10/15m' (s, m, h, d), or None for no limit.",
+                id="tokenauth.E016",
+            )
 
 
 def seconds(value: Any) -> float:

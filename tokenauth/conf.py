@@ -84,6 +84,10 @@ class Conf:
     MAX_SESSIONS_PER_USER = Setting[int | None](None, int, type(None))
     ADOPT_DJANGO_SESSIONS = Setting(default=True)
     TRUSTED_PROXY_COUNT = Setting(0)
+    LOGIN_RATES = Setting[dict[str, str | None] | None](
+        {"address": "60/m", "account": "10/10m"}, dict, type(None)
+    )
+    SEND_NOTICES = Setting(default=False)
 
 
 conf = Conf()

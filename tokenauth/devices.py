@@ -5,9 +5,15 @@ Headers are anybody's words: they are cut, cleaned and shown, never trusted.
 
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
-from typing import Any
+from typing import Any, Literal
+
+from django.utils.translation import gettext as _
+
+Kind = Literal["desktop", "phone", "tablet", ""]
 
 MAX_USER_AGENT_LENGTH = 512
+#: Systems of phones; what is sold as a tablet says so in the name of its device.
+PHONES = {"iOS", "Android", "KaiOS", "Windows Phone", "BlackBerry OS", "Firefox OS"}
 
 
 def user_agent(meta: Mapping[str, Any]) -> str:
@@ -50,4 +56,20 @@ def describe(agent: str) -> str:
     result = parse(agent)
     browser = result.user_agent.family if result.user_agent else ""
     system = result.os.family if result.os else ""
-    return " on ".join(filter(None, [browser, system]))
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system
+
+
+def kind_of(agent: str) -> Kind:
+    """Return which kind of device a user agent belongs to; empty if it says nothing of use."""
+    from ua_parser import parse  # noqa: PLC0415  # see above
+
+    result = parse(agent)
+    device = result.device
+    name = f"{device.family} {device.brand}" if device else ""
+    if any(word in name for word in ("Tablet", "iPad", "Kindle")):
+        return "tablet"
+    if result.os is None or "TV" in name:
+        return ""
+    return "phone" if result.os.family in PHONES else "desktop"

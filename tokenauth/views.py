@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -23,6 +24,7 @@ from django.middleware.csrf import rotate_token
 from django.shortcuts import get_object_or_404, redirect, resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.generic import TemplateView, View
@@ -35,6 +37,7 @@ from .models import AuthSession
 from .origins import from_this_site, is_navigation, is_path_here
 from .rotation import Step
 from .sessions import AuthSessionQuerySet, RevokeReason
+from .wording import Entry, recently_ended, why_signed_out
 
 log = logging.getLogger("tokenauth.security")
 
@@ -90,10 +93,21 @@ class LoginView(auth_views.LoginView):
         sign_in(self.request, form.get_user(), persistent=form.cleaned_data["remember"])
         return HttpResponseRedirect(self.get_success_url())
 
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Show the form again; 429 when it was not even looked at."""
+        response = super().form_invalid(form)
+        retry_after = getattr(form, "retry_after", None)
+        if retry_after is not None:
+            response.status_code = 429
+            response.headers["Retry-After"] = str(retry_after)
+        return response
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add whether the browser will refuse the cookies."""
+        """Add why the person was signed out, and whether the browser will refuse the cookies."""
+        credentials = credentials_of(self.request)
         # Asking sweeps away what is left of a session that has ended.
-        credentials_of(self.request).resolve()
+        credentials.resolve()
+        why = "" if credentials.session else why_signed_out(credentials.presented)
         insecure = conf.COOKIE_SECURE and not self.request.is_secure()
         if insecure:
             log.warning(
@@ -101,7 +115,7 @@ class LoginView(auth_views.LoginView):
                 "sign in. Serve the site over https, and set SECURE_PROXY_SSL_HEADER behind a "
                 "proxy; for a site without https set TOKENAUTH_COOKIE_SECURE = False."
             )
-        return super().get_context_data(insecure=insecure, **kwargs)
+        return super().get_context_data(insecure=insecure, why_signed_out=why, **kwargs)
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")
@@ -174,14 +188,14 @@ class SessionListView(LoginRequiredMixin, TemplateView):
     template_name = "tokenauth/session_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """List the active sessions, the one that asks first."""
+        """List the active sessions, the one that asks first, and those that ended lately."""
         credentials = credentials_of(self.request)
-        current = credentials.session
-        sessions = list(sessions_of(credentials))
-        for session in sessions:
-            session.is_current = current is not None and session.pk == current.pk
-        sessions.sort(key=lambda session: not session.is_current)
-        return super().get_context_data(sessions=sessions, **kwargs)
+        current = credentials.session.pk if credentials.session else None
+        entries = [Entry(session, session.pk == current) for session in sessions_of(credentials)]
+        entries.sort(key=lambda entry: not entry.is_current)
+        ended = recently_ended(credentials.get_user())
+        stolen = any(entry.was_stolen for entry in ended)
+        return super().get_context_data(entries=entries, ended=ended, stolen=stolen, **kwargs)
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")
@@ -192,11 +206,14 @@ class SessionRevokeView(LoginRequiredMixin, View):
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """End one of the person's sessions; anybody else's is not found."""
-        return redirect(revoke_own(request, pk))
+        page, device = revoke_own(request, pk)
+        text = _("Signed out of %(device)s.") % {"device": device or _("an unknown device")}
+        messages.success(request, text, fail_silently=True)
+        return redirect(page)
 
 
-def revoke_own(request: HttpRequest, pk: UUID) -> str:
-    """End one of the person's sessions, and return the name of the page to show then.
+def revoke_own(request: HttpRequest, pk: UUID) -> tuple[str, str]:
+    """End one of the person's sessions; return the name of the page to show then, and the device.
 
     Raises Http404 for anybody else's.
     """
@@ -204,9 +221,9 @@ def revoke_own(request: HttpRequest, pk: UUID) -> str:
     session = get_object_or_404(sessions_of(credentials), pk=pk)
     if credentials.session is not None and session.pk == credentials.session.pk:
         sign_out(request, RevokeReason.USER)
-        return "tokenauth:login"
+        return "tokenauth:login", session.device
     AuthSession.objects.filter(pk=session.pk).revoke(RevokeReason.USER, request)
-    return "tokenauth:session_list"
+    return "tokenauth:session_list", session.device
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")
@@ -217,7 +234,11 @@ class SessionRevokeOthersView(LoginRequiredMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """End all of the person's sessions but this one."""
-        revoke_others(request)
+        count = revoke_others(request)
+        text = ngettext(
+            "Signed out of %(count)d device.", "Signed out of %(count)d devices.", count
+        )
+        messages.success(request, text % {"count": count}, fail_silently=True)
         return redirect("tokenauth:session_list")
 
 

@@ -1,0 +1,192 @@
+"""List sessions in the admin: which, in what order and how far, with ten million in the table.
+
+Nothing here looks at more rows than the page needs: no ``COUNT(*)``, no ``date_hierarchy`` (it
+reads every row for the least and the greatest date), no ``LIKE '%…%'``. Each filter and each order
+has an index; tests/test_admin_scale.py asks PostgreSQL whether it is used.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from . import devices
+from .models import AuthSession
+from .sessions import AuthSessionQuerySet, RevokeReason
+from .staff import current_session
+
+#: How many sessions a list leads to; whoever looks for others filters or searches.
+REACH = 1000
+#: How many people a search finds: each has sessions of their own.
+PEOPLE = 100
+#: What is never sorted the other way round.
+NEWEST_FIRST = {"last_seen_at", "created_at"}
+
+ACTIVE, ENDED, EXPIRED, ALL = "active", "ended", "expired", "all"
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
+    """Count to ``REACH`` and no further."""
+
+    @cached_property
+    def seen(self) -> int:
+        """How many rows there are, or one more than ``REACH``.
+
+        In the order of the list, and so by its index: in no order PostgreSQL reads the table from
+        its beginning, where the oldest are.
+        """
+        rows: Any = self.object_list
+        return int(rows[: REACH + 1].count())
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows can be listed."""
+        return min(self.seen, REACH)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more than can be listed."""
+        return self.seen > REACH
+
+
+class SessionList(ChangeList):
+    """The admin's list, that knows which session is one's own and how it is sorted."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Mark the session that asks."""
+        super().get_results(request)
+        current = current_session(request)
+        for session in self.result_list:
+            session.is_current = session.pk == current
+
+    def get_ordering(
+        self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
+    ) -> list[Any]:
+        """Sort by one column, the newest first: what an index can do.
+
+        No second column, not even Django's primary key, for whose sake PostgreSQL would sort the
+        sessions of the same microsecond. And not the oldest first: those have ended, so whoever
+        looks for the active ones would wade through all of them. ``expires_at`` can do both.
+        """
+        first = str(super().get_ordering(request, queryset)[0])
+        return [f"-{first}" if first in NEWEST_FIRST else first]
+
+    def get_ordering_field_columns(self) -> dict[int, Any]:
+        """Point the arrow at the column that the list is sorted by, whatever was asked for."""
+        first = str(self.queryset.query.order_by[0])
+        name, arrow = first.removeprefix("-"), "desc" if first.startswith("-") else "asc"
+        columns = enumerate(self.list_display)
+        return {i: arrow for i, column in columns if self.get_ordering_field(column) == name}
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """What lives, or what ended and why; unless something else is chosen, what lives."""
+
+    title = gettext_lazy("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer each status and each reason."""
+        before = [(ACTIVE, _("Active")), (ENDED, _("Ended")), (EXPIRED, _("Expired"))]
+        reasons = [(reason.value, str(capfirst(reason.label))) for reason in RevokeReason]
+        return [*before, *reasons, (ALL, _("All"))]
+
+    def value(self) -> str:
+        """Return the status that is listed."""
+        chosen = super().value()
+        return chosen if chosen in dict(self.lookup_choices) else ACTIVE
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Offer no "All" above the others: here it is one of them."""
+        for value, title in self.lookup_choices:
+            link = {self.parameter_name: None if value == ACTIVE else value}
+            yield {
+                "selected": self.value() == value,
+                "query_string": changelist.get_query_string(link),
+                "display": title,
+            }
+
+    def queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
+    ) -> models.QuerySet[AuthSession]:
+        """Narrow the list down."""
+        chosen, now = self.value(), timezone.now()
+        if chosen == ALL:
+            return queryset
+        if chosen == ACTIVE:
+            # The reason, which is empty as long as nobody revoked, is for the index.
+            return cast("AuthSessionQuerySet", queryset.filter(revoke_reason="")).active()
+        # Idle or not, a session expires at `expires_at` at the latest: see `idle_end`.
+        if chosen == ENDED:
+            return queryset.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=now))
+        if chosen == EXPIRED:
+            return queryset.filter(revoke_reason="", expires_at__lte=now)
+        return queryset.filter(revoke_reason=chosen)
+
+
+class PersonFilter(admin.SimpleListFilter):
+    """One person's sessions, for the links that lead there; names nobody by itself."""
+
+    title = gettext_lazy("user")
+    parameter_name = "user__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Name the person that the list is narrowed to."""
+        if self.parameter_name not in self.used_parameters:
+            return []
+        pk = str(self.used_parameters[self.parameter_name])
+        people = get_user_model()._default_manager
+        try:
+            return [(pk, person.get_username()) for person in people.filter(pk=pk)]
+        except (ValueError, ValidationError) as error:
+            raise IncorrectLookupParameters from error
+
+    def queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
+    ) -> models.QuerySet[AuthSession] | None:
+        """Narrow the list down."""
+        person: Any = self.value()
+        return queryset.filter(user=person) if person else None
+
+
+def username_field() -> Any:
+    """Return what people sign in with."""
+    model = get_user_model()
+    return model._meta.get_field(model.USERNAME_FIELD)
+
+
+def search_help() -> str:
+    """Say what the search box takes."""
+    names = _("The beginning of a %(username)s (as it is written), or an IP address.")
+    return names % {"username": username_field().verbose_name}
+
+
+def search(queryset: models.QuerySet[AuthSession], term: str) -> models.QuerySet[AuthSession]:
+    """Find the sessions at an address, or of the people whose name begins like this.
+
+    In two steps, for one that asks for either joins all sessions to all people.
+    """
+    address = devices.clean_ip(term)
+    if address:
+        return queryset.filter(ip_address=address)
+    field = username_field()
+    lookup = "startswith" if isinstance(field, models.CharField | models.TextField) else "exact"
+    people = get_user_model()._default_manager.order_by()
+    try:
+        found = people.filter(**{f"{field.name}__{lookup}": term}).values_list("pk", flat=True)
+    except (ValueError, ValidationError):
+        return queryset.none()
+    return queryset.filter(user__in=list(found[:PEOPLE]))
