@@ -580,7 +580,7 @@ def test_a_person_can_be_saved_while_their_sessions_end(admin, session, user):
     html = admin.get(page_of(user)).text
     form = dict(re.findall(r'name="(auth_sessions-\w+)" value="(\d*)"', html))
     session.delete()
-    assert "auth_sessions-INITIAL_FORMS" in form
+    assert form["auth_sessions-INITIAL_FORMS"] == "0"  # a person may have thousands
     answer = admin.post(page_of(user), form | {"is_staff": "on"})
     assert answer.status_code == 302
     user.refresh_from_db()

@@ -18,8 +18,10 @@ from django.utils import timezone
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory
 from tests.views import text
+from tokenauth.cookies import refresh_name
 from tokenauth.middleware import TokenAuthMiddleware
 from tokenauth.models import AuthSession
+from tokenauth.tokens import remake_refresh_token
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 OURS = {ACCESS, REFRESH}
@@ -234,6 +236,45 @@ def test_a_suspended_session_signs_nobody_in_and_keeps_its_cookies(alice, user, 
     assert untouched(response)
     people.update(**before)
     assert who(alice) == user.get_username()
+
+
+# The lone refresh token
+
+
+BROWSER = {"Sec-Fetch-Site": "same-origin"}
+ROOT, SHARED = {"REFRESH_COOKIE_PATH": "/"}, {"COOKIE_DOMAIN": "site.test"}
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "options", "counts"),
+    [
+        ("/whoami/", {}, {}, True),
+        ("/whoami/", BROWSER, {}, False),
+        ("/whoami/", BROWSER, ROOT, True),
+        ("/whoami/", BROWSER, ROOT | SHARED, False),
+        ("/whoami/", {}, ROOT | SHARED, True),
+        ("/auth/api/session/", {}, {}, False),
+        ("/auth/api/session/", BROWSER, ROOT, False),
+    ],
+    ids=[
+        "no browser",
+        "off its path",
+        "on its path",
+        "shared with siblings",
+        "shared, no browser",
+        "under the include",
+        "under the include, on its path",
+    ],
+)
+def test_a_lone_refresh_token_counts_where_nobody_can_plant_it(
+    visitor, user, settings, url, headers, options, counts
+):
+    """A client without paths sends it everywhere; a browser only if somebody planted it."""
+    for name, value in options.items():
+        setattr(settings, f"TOKENAUTH_{name}", value)
+    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user))
+    response = visitor.get(url, headers=headers)
+    assert (user.get_username() in response.content.decode()) == counts
 
 
 # The slow answer

@@ -37,7 +37,7 @@ class AuthSessionInline(admin.TabularInline):  # type: ignore[type-arg]  # gener
         css = {"all": ["tokenauth/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[AuthSession]:
-        """Put no session into the form: one that ends before it is posted would break it."""
+        """Put no session into the form: Django would load them all, and a person may have many."""
         return super().get_queryset(request).none()
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
