@@ -28,11 +28,16 @@ test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser) ## Test on SQLite, and in
 	TOKENAUTH_TEST_USER_MODEL=tests.Member $(COVERED) -m "users and not browser"
 	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))"
 
+# What knows no database is not repeated on each.
+DATABASE_FREE = bounce caching checks conf cookies demo devices docs harness interleavings languages \
+  layers origins rotation tokens
+DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/test_%.py)
+
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
 test-rest: export TOKENAUTH_ROUNDS ?= 10
 test-rest: $(VENV)/.test $(VENV)/.databases
-	TOKENAUTH_TEST_DATABASE=postgresql $(COVERED) -m "not browser"
-	TOKENAUTH_TEST_DATABASE=mariadb $(COVERED) -m "not browser"
+	TOKENAUTH_TEST_DATABASE=postgresql $(COVERED) $(DATABASES)
+	TOKENAUTH_TEST_DATABASE=mariadb $(COVERED) $(DATABASES)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=100
 
