@@ -69,7 +69,7 @@ docs: $(VENV)/.docs ## Build the documentation: docs/_build/index.html
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs docs/_build
 
-mutants: $(VENV)/.mutants ## Break the code on purpose; list what no test notices (about an hour)
+mutants: $(VENV)/.mutants ## Break the code on purpose; list what no test notices (long)
 	$(BIN)/python -m tests.mutants
 
 clean: ## Remove what the others made

@@ -4,15 +4,30 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth import get_user_model, login
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils import timezone
 
+from tests import urls, views
 from tests.factories import PASSWORD
 from tokenauth.models import AuthSession
 
 REFRESH = "__Secure-refresh_token"
 MINUTE = timedelta(minutes=1)
 
-pytestmark = pytest.mark.django_db
+BACKENDS = [f"django.contrib.auth.backends.{name}ModelBackend" for name in ("AllowAllUsers", "")]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+def social_login(request: HttpRequest) -> HttpResponse:
+    """Sign in somebody whom no ``authenticate()`` returned."""
+    login(request, get_user_model().objects.get(), backend=BACKENDS[1])
+    return views.text("")
+
+
+urlpatterns = [*urls.urlpatterns, path("social-login/", social_login)]
 
 
 @pytest.fixture
@@ -92,3 +107,10 @@ def test_a_second_sign_in_notes_where_it_comes_from(alice):
     """A browser may have been updated, or a laptop have moved."""
     sign_in(alice, user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Firefox/153.0")
     assert AuthSession.objects.get().device == "Firefox on Linux"
+
+
+def test_the_backend_that_the_login_names_vouches_for_the_session(client, user, settings):
+    """With several to choose from, nobody guesses."""
+    settings.AUTHENTICATION_BACKENDS = BACKENDS
+    client.get("/social-login/")
+    assert AuthSession.objects.get().backend == BACKENDS[1]
