@@ -35,6 +35,8 @@ DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/test_%.py)
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
 test-rest: export TOKENAUTH_ROUNDS ?= 10
+test-rest: export TOKENAUTH_STATEFUL_EXAMPLES ?= 10
+test-rest: export TOKENAUTH_FUZZ_EXAMPLES ?= 100
 test-rest: $(VENV)/.test $(VENV)/.databases
 	TOKENAUTH_TEST_DATABASE=postgresql $(COVERED) $(DATABASES)
 	TOKENAUTH_TEST_DATABASE=mariadb $(COVERED) $(DATABASES)
