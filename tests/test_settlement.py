@@ -6,6 +6,7 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model, login
 from django.http import HttpRequest, HttpResponse
+from django.test import Client
 from django.urls import path
 from django.utils import timezone
 
@@ -114,3 +115,41 @@ def test_the_backend_that_the_login_names_vouches_for_the_session(client, user, 
     settings.AUTHENTICATION_BACKENDS = BACKENDS
     client.get("/social-login/")
     assert AuthSession.objects.get().backend == BACKENDS[1]
+
+
+# A server that cannot make a token which another one has made
+
+
+def make_unknown():
+    """Let the live session's token be one that no key of this server gives."""
+    AuthSession.objects.update(rotation=1, token_hash="0" * 64)
+
+
+def test_a_login_that_cannot_hand_the_token_out_starts_a_session(alice):
+    """The person is signed in all the same; the session before it is replaced."""
+    make_unknown()
+    sign_in(alice)
+    reasons = AuthSession.objects.values_list("revoke_reason", flat=True)
+    assert sorted(reasons) == ["", "replaced"]
+    assert alice.get("/whoami/").content == b"alice"
+
+
+def test_tokens_that_cannot_be_made_again_are_left_out(clock, client, user):
+    """Who adopted, lost the answer and met an older server is signed in for that request."""
+    client.force_login(user)
+    client.get("/whoami/")
+    AuthSession.objects.update(token_hash="0" * 64)
+    for name in [name for name in client.cookies if "token" in name and "csrf" not in name]:
+        del client.cookies[name]
+    answer = client.get("/whoami/")
+    assert answer.content == b"alice"
+    assert not [name for name in answer.cookies if "token" in name]
+
+
+def test_a_session_that_is_not_adopted_yet_can_end_the_others(alice, user):
+    """The first request after the change to tokenauth may be this one."""
+    old = Client()
+    old.force_login(user)
+    old.post("/auth/sessions/revoke-others/")
+    assert alice.get("/whoami/").content == b"anonymous"
+    assert old.get("/whoami/").content == b"alice"

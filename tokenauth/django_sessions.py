@@ -77,9 +77,7 @@ def flush(request: HttpRequest, sid: UUID) -> None:
 
 def drop(request: HttpRequest) -> None:
     """Drop the data, whatever stands in it: a slow request may have written over the ``sid``."""
-    store = store_of(request)
-    if store is not None:
-        store.flush()
+    request.session.flush()
 
 
 def flush_orphan(request: HttpRequest) -> None:
@@ -117,15 +115,12 @@ def follow_password_change(request: HttpRequest, session: AuthSession) -> None:
 
 def backend_of(request: HttpRequest) -> str:
     """Return the backend that ``login()`` noted."""
-    store = store_of(request)
-    return str(store[BACKEND_SESSION_KEY]) if store is not None else ""
+    return str(request.session[BACKEND_SESSION_KEY])
 
 
 def persistence(request: HttpRequest) -> tuple[bool, datetime | None]:
     """Return whether a Django session outlives the browser, and when ``set_expiry`` ends it."""
-    store = store_of(request)
-    if store is None:
-        return True, None
+    store = request.session
     if store.get_expire_at_browser_close():
         return False, None
     if "_session_expiry" not in store:
