@@ -44,7 +44,6 @@ def fuzz(share, **strategies):
             max_examples=max(1, EXAMPLES * share // 100),
             deadline=None,
             suppress_health_check=list(HealthCheck),
-            derandomize="TOKENAUTH_PROOF" not in os.environ,  # chance is for `make prove`
         )
         return profile(given(**strategies)(test))
 

@@ -323,7 +323,6 @@ PROFILE = settings(
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    derandomize="TOKENAUTH_PROOF" not in os.environ,  # chance is for `make prove`
 )
 
 
