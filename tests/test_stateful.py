@@ -1,325 +1,22 @@
-"""A life with one browser, told at random: the real views, model and database, and a thief.
-
-Hypothesis strings events together: tabs, answers that come late or never, crashes, sign-ins and
-sign-outs, a revoke, a new password, a new ``SECRET_KEY``, clocks that jump, a thief with a copy of
-the jar. After every event the invariants of the design must hold:
-
-1. nobody is signed out who did not ask for it;
-2. a token that comes back after its successor was confirmed ends the session;
-3. after a revoke nothing authenticates with the session;
-4. nobody is ever taken for somebody else;
-5. no token and no hash in a body, a URL or a header other than Set-Cookie.
-
-What the network may do: answers arrive in any order, or not at all, but within the grace period;
-and a person who signs in sees the answers to what they did before.
-"""
+"""Random lives break no invariant; and where a rule of the design is broken, they notice."""
 
 import os
-import time
-from datetime import UTC, datetime, timedelta
-from typing import ClassVar, NamedTuple
 from unittest import mock
 
 import pytest
-import time_machine
-from django.test import Client, override_settings
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from django.conf import settings as site_settings
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
-from tests.factories import PASSWORD, UserFactory
-from tests.prove import tally
+from tests.life import Life, LifeOnTheRootPath
 from tokenauth import tokens
-from tokenauth.conf import conf
-from tokenauth.models import AuthSession, RevokeReason
-
-START = datetime(2026, 11, 20, 12, tzinfo=UTC)
-#: Chromium writes its cookies to disk this often.
-DISK_INTERVAL = timedelta(seconds=30)
-NOBODY = "anonymous"
-LONG = {
-    # So that no run outlives them: expiry has tests of its own.
-    "TOKENAUTH_REFRESH_TOKEN_LIFETIME": timedelta(days=400),
-    "TOKENAUTH_SESSION_LIFETIME": timedelta(days=4000),
-}
-
-
-class CookieJar(dict[str, tuple[str, str]]):
-    """Cookies by name: path and value."""
-
-    def header(self, url: str) -> str:
-        sent = [(name, value) for name, (path, value) in self.items() if url.startswith(path)]
-        return "; ".join(f"{name}={value}" for name, value in sent)
-
-    def take(self, answer) -> None:
-        for name, morsel in answer.cookies.items():
-            self.pop(name, None)
-            if morsel.value:
-                self[name] = (morsel["path"], morsel.value)
-
-
-class Late(NamedTuple):
-    """An answer that is still on its way."""
-
-    answer: object
-    sent_at: datetime
-
-
-class Life(RuleBasedStateMachine):
-    """One browser, two people who use it in turn, one thief."""
-
-    refresh_path: ClassVar[str | None] = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = time_machine.travel(START, tick=False)
-        self.time = self.clock.start()
-        # The travelled clock says how long a request takes, too.
-        self.stopwatch = mock.patch("time.monotonic", time.time)
-        self.stopwatch.start()
-        self.keys = ["key number 0 of this test"]
-        self.site = override_settings(**LONG, TOKENAUTH_REFRESH_COOKIE_PATH=self.refresh_path)
-        self.site.enable()
-        self.key_settings = None
-        self.use_keys()
-        self.people = {name: UserFactory(username=name) for name in ("alice", "bob")}
-        self.jar, self.disk, self.loot = CookieJar(), CookieJar(), CookieJar()
-        self.late: list[Late] = []
-        self.person = NOBODY
-        self.sign_ins = self.sign_ins_on_disk = 0
-        #: The thief has acted: the session may rightly end at any moment.
-        self.robbed = False
-        self.secrets: set[str] = set()
-        self.confirmed: dict[object, int] = {}
-
-    def teardown(self) -> None:
-        tally("lives")
-        AuthSession.objects.all().delete()
-        for user in self.people.values():
-            user.delete()
-        self.key_settings.disable()
-        self.site.disable()
-        self.stopwatch.stop()
-        self.clock.stop()
-
-    def use_keys(self) -> None:
-        """Sign with the newest key, verify with all."""
-        if self.key_settings is not None:
-            self.key_settings.disable()
-        newest, *fallbacks = reversed(self.keys)
-        self.key_settings = override_settings(SECRET_KEY=newest, SECRET_KEY_FALLBACKS=fallbacks)
-        self.key_settings.enable()
-
-    # The network
-
-    def send(self, url: str, cookies: str, data=None):
-        """Make one request, and look for secrets in the answer."""
-        client = Client(raise_request_exception=True, headers={"Cookie": cookies})
-        answer = client.get(url) if data is None else client.post(url, data)
-        assert answer.status_code < 500
-        morsels = answer.cookies.values()
-        self.secrets |= {m.value for m in morsels if "token" in m.key and m.value.count(".") == 2}
-        shown = answer.content.decode() + str(dict(answer.headers))
-        assert not [secret for secret in self.secrets if secret in shown]
-        return answer
-
-    def browse(self, url: str, data=None, jar: CookieJar | None = None):
-        """Request a page and follow its redirects; every answer arrives."""
-        jar = self.jar if jar is None else jar
-        for _ in range(6):
-            answer = self.send(url, jar.header(url), data)
-            jar.take(answer)
-            if answer.status_code not in {302, 307}:
-                break
-            data = data if answer.status_code == 307 else None
-            url = answer["Location"]
-        return answer
-
-    def arrived(self) -> None:
-        """Let everything that is on its way arrive, oldest first."""
-        while self.late:
-            self.jar.take(self.late.pop(0).answer)
-
-    # What the person does
-
-    @rule(name=st.sampled_from(["alice", "bob"]), remember=st.booleans())
-    def sign_in(self, name, remember):
-        self.arrived()
-        data = {"username": self.people[name].get_username(), "password": PASSWORD}
-        answer = self.browse("/auth/login/", data | ({"remember": "on"} if remember else {}))
-        assert answer.status_code == 200
-        self.person, self.robbed = name, False
-        self.sign_ins += 1
-
-    @rule()
-    def sign_out(self):
-        self.arrived()
-        self.browse("/auth/logout/", {})
-        self.person = NOBODY
-
-    @rule()
-    def open_a_page(self):
-        self.check(self.browse("/whoami/").content.decode())
-
-    @rule(paths=st.lists(st.sampled_from(["/whoami/", "/auth/sessions/", "/"]), max_size=4))
-    def open_tabs(self, paths):
-        """Send several requests with the jar as it is now; their answers are on their way."""
-        cookies = {path: self.jar.header(path) for path in paths}
-        for path in paths:
-            answer = self.send(path, cookies[path])
-            self.late.append(Late(answer, self.time_now()))
-            if answer.status_code == 307:
-                hop = self.send(answer["Location"], self.jar.header("/auth/refresh/"))
-                self.late.append(Late(hop, self.time_now()))
-
-    @precondition(lambda self: self.late)
-    @rule(data=st.data())
-    def an_answer_arrives(self, data):
-        index = data.draw(st.integers(0, len(self.late) - 1))
-        self.jar.take(self.late.pop(index).answer)
-
-    @precondition(lambda self: self.late)
-    @rule(data=st.data())
-    def an_answer_is_lost(self, data):
-        self.late.pop(data.draw(st.integers(0, len(self.late) - 1)))
-
-    @rule()
-    def the_browser_is_killed(self):
-        """Start again from what had been written to disk, perhaps before the last sign-in."""
-        self.late.clear()
-        self.jar = CookieJar(self.disk)
-        if self.sign_ins_on_disk != self.sign_ins:
-            self.person = NOBODY
-
-    @rule()
-    def change_the_password_on_the_page(self):
-        self.arrived()
-        if self.person != NOBODY and not self.robbed:
-            new = {"old_password": PASSWORD, "new_password1": "Tr0ub4dor&3", "new_password2": ""}
-            new["new_password2"] = new["new_password1"]
-            self.browse("/password/", new)
-            self.set_password(PASSWORD, self.person, keep=True)
-
-    # What others do
-
-    @rule(name=st.sampled_from(["alice", "bob"]))
-    def staff_revoke(self, name):
-        self.people[name].auth_sessions.active().revoke(RevokeReason.ADMIN)
-        self.ends_for(name)
-
-    @rule(name=st.sampled_from(["alice", "bob"]))
-    def the_password_is_reset_in_a_shell(self, name):
-        self.set_password(PASSWORD, name, keep=False)
-        self.ends_for(name)
-
-    @rule()
-    def the_key_is_rotated(self):
-        self.keys.append(f"key number {len(self.keys)} of this test")
-        self.use_keys()
-
-    @rule(seconds=st.sampled_from([1, 10, 61, 130, 16 * 60, 2 * 3600, -600, 24 * 3600]))
-    def time_passes(self, seconds):
-        """Let time pass, or the clock jump; what was on its way for too long is lost."""
-        self.time.shift(timedelta(seconds=seconds))
-        now = self.time_now()
-        self.late = [late for late in self.late if now - late.sent_at < conf.GRACE_PERIOD]
-        if seconds > DISK_INTERVAL.total_seconds():
-            self.late.clear()
-            self.disk, self.sign_ins_on_disk = CookieJar(self.jar), self.sign_ins
-
-    @rule(what=st.sampled_from(["sign_out", "sign_in", "revoke"]))
-    def a_slow_page_is_overtaken(self, what):
-        """Render a page for so long that the person does something else in another tab."""
-        self.arrived()
-        before = CookieJar(self.jar)
-
-        def meanwhile():
-            self.time.shift(timedelta(seconds=10))
-            if what == "revoke":
-                self.staff_revoke("alice")
-            elif what == "sign_out":
-                self.sign_out()
-            else:
-                self.sign_in("bob", remember=True)
-
-        with override_settings(TEST_MEANWHILE=meanwhile):
-            for url in ("/overtaken/", *(["/auth/sessions/"] if what == "revoke" else [])):
-                answer = self.send(url, before.header(url))
-                self.jar.take(answer)
-
-    # The thief
-
-    @rule()
-    def a_thief_copies_the_jar(self):
-        self.loot = CookieJar(self.jar)
-
-    @precondition(lambda self: self.loot)
-    @rule()
-    def the_thief_refreshes(self):
-        token = next((v for name, (_, v) in self.loot.items() if "refresh" in name), None)
-        if token is None:
-            return
-        claims = tokens.RefreshToken.read(token)
-        spent = claims.rot < self.confirmed.get(claims.sid, 0)
-        active_before = AuthSession.objects.active().filter(pk=claims.sid).exists()
-        self.loot.take(self.send("/auth/refresh/", self.loot.header("/auth/refresh/"), {}))
-        session = AuthSession.objects.filter(pk=claims.sid).first()
-        if spent and active_before and claims.exp > self.time_now().timestamp():
-            suspended = session.active and self.password_changed_since(session)
-            assert suspended or session.revoke_reason == RevokeReason.REUSE
-        self.robbed = True
-
-    # What must hold
-
-    def check(self, name: str) -> None:
-        """Compare who a page took the browser for with who uses it."""
-        usual = self.person if self.person == NOBODY else self.people[self.person].get_username()
-        assert name in ({usual, NOBODY} if self.robbed else {usual})
-
-    @invariant()
-    def confirmations_are_remembered(self):
-        tally("events")
-        for session in AuthSession.objects.filter(confirmed=True):
-            self.confirmed[session.pk] = session.rotation
-        self.secrets |= set(AuthSession.objects.values_list("token_hash", flat=True))
-
-    # Small things
-
-    def time_now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def set_password(self, password: str, name: str, *, keep: bool) -> None:
-        """Set a password; ``keep`` lets the browser's own session follow, as Django's view does."""
-        user = self.people[name]
-        user.set_password(password)
-        user.save()
-        if keep:
-            user.auth_sessions.active().update(auth_hash=user.get_session_auth_hash())
-
-    def password_changed_since(self, session) -> bool:
-        user = type(session.user).objects.get(pk=session.user_id)
-        hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-        return session.auth_hash not in hashes
-
-    def ends_for(self, name: str) -> None:
-        if self.person == name:
-            self.person = NOBODY
-
-
-class LifeOnTheRootPath(Life):
-    """The same with the refresh cookie on ``/``: refreshed in place everywhere."""
-
-    refresh_path = "/"
-
+from tokenauth.credentials import Credentials
+from tokenauth.exceptions import SessionEnded
+from tokenauth.models import AuthSession
+from tokenauth.rotation import Step, decide
 
 PROFILE = settings(
-    max_examples=int(os.environ.get("TOKENAUTH_STATEFUL_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("TOKENAUTH_STATEFUL_EXAMPLES", "100")),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -331,3 +28,51 @@ PROFILE = settings(
 def test_no_life_breaks_an_invariant(machine):
     """Whatever happens in whatever order, the five invariants hold."""
     run_state_machine_as_test(machine, settings=PROFILE)
+
+
+# What the machine is worth: each of these breaks a rule of the design, and it must notice.
+
+
+def without(step: Step, instead: Step):
+    """Return the decision with one of its steps replaced by another."""
+
+    def decide_wrongly(*arguments):
+        decided = decide(*arguments)
+        return instead if decided is step else decided
+
+    return mock.patch("tokenauth.sessions.decide", decide_wrongly)
+
+
+def newest_key() -> list[str | bytes]:
+    """Forget the fallbacks."""
+    return [site_settings.SECRET_KEY]
+
+
+def sweep_all(credentials, ended):
+    """Sweep the cookies of a session that a new sign-in replaced, too."""
+    NOTE_END(credentials, SessionEnded(ended.sid))
+
+
+NOTE_END = Credentials._note_end
+BREAKS = {
+    "no-debounce": (Life, without(Step.DEBOUNCE, Step.ROTATE)),
+    "strict-single-use": (Life, without(Step.REISSUE, Step.REUSE)),
+    "for-ever-window": (Life, without(Step.REUSE, Step.REISSUE)),
+    "confirm-at-once": (Life, mock.patch.object(tokens.Claims, "older_than", return_value=True)),
+    "never-confirm": (Life, mock.patch.object(AuthSession, "confirm")),
+    "no-recheck": (LifeOnTheRootPath, mock.patch("tokenauth.settlement.recheck")),
+    "no-fallback-keys": (Life, mock.patch.object(tokens, "secret_keys", newest_key)),
+    "revoked-is-active": (Life, mock.patch.object(AuthSession, "active", new=True)),
+    "old-password-is-good": (Life, mock.patch("tokenauth.users.check_auth_hash", return_value="")),
+    "replaced-is-swept": (Life, mock.patch.object(Credentials, "_note_end", sweep_all)),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("broken", BREAKS)
+def test_a_broken_rule_is_noticed(broken):
+    """A site that breaks a rule of the design fails within some hundred lives."""
+    machine, breaking = BREAKS[broken]
+    profile = settings(PROFILE, max_examples=500, phases=[Phase.generate], derandomize=True)
+    with breaking, pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=profile)
