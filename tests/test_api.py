@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
-from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.test import Client
@@ -250,13 +250,70 @@ def test_each_field_that_is_missing_is_named(browser):
         (lambda b: b.put(LOGIN), 405, "method_not_allowed"),
         (lambda b: b.post(LOGIN, "<a/>", content_type="text/xml"), 415, "unsupported_media_type"),
         (lambda b: b.get(LOGOUT), 405, "method_not_allowed"),
-        (lambda b: b.get(SESSION, headers={"accept": "text/xml"}), 406, "not_acceptable"),
+        (lambda b: b.get(reverse("tokenauth:refresh")), 405, "method_not_allowed"),
     ],
-    ids=["get-login", "put-login", "xml", "get-logout", "accept-xml"],
+    ids=["get-login", "put-login", "xml", "get-logout", "get-refresh"],
 )
 def test_other_errors_have_the_same_form(browser, send, status, code):
     """Whatever REST framework refuses by itself."""
     assert_refused(send(browser), status, code)
+
+
+@pytest.mark.parametrize("url", [SESSION, SESSIONS])
+def test_what_concerns_a_person_is_kept_by_nobody(signed_in, url):
+    """Addresses and devices don't belong on the disk of a shared computer."""
+    assert "no-store" in signed_in.get(url)["Cache-Control"]
+
+
+def test_the_refresh_url_says_which_method_it_takes(browser):
+    """RFC 9110 §15.5.6."""
+    assert browser.get(reverse("tokenauth:refresh"))["Allow"] == "POST"
+
+
+def test_receivers_are_told_who_signed_out(signed_in, user):
+    """An audit log wants to know."""
+    left = []
+
+    def note(user, **kwargs):
+        left.append(user)
+
+    user_logged_out.connect(note)
+    try:
+        post(signed_in, LOGOUT)
+    finally:
+        user_logged_out.disconnect(note)
+    assert left == [user]
+
+
+def test_an_old_django_session_has_a_session_at_once(browser, user):
+    """The first answer after a site has switched to tokenauth is whole."""
+    browser.force_login(user)
+    answer = browser.get(SESSION)
+    session = AuthSession.objects.get()
+    assert answer.json()["session"]["id"] == str(session.pk)
+    assert answer.json()["access_expires_at"]
+    assert {ACCESS, REFRESH} <= set(answer.cookies)
+    assert [listed["current"] for listed in browser.get(SESSIONS).json()] == [True]
+
+
+def test_the_session_that_asks_is_listed_first(signed_in, user, clock):
+    """Then the others, the last seen first."""
+    clock.shift(timedelta(minutes=1))
+    others = [SessionFactory(user=user).pk for _ in range(2)]
+    AuthSession.objects.filter(pk=others[0]).update(last_seen_at=NOW + timedelta(hours=1))
+    listed = signed_in.get(SESSIONS).json()
+    assert [session["current"] for session in listed] == [True, False, False]
+    assert [session["id"] for session in listed[1:]] == [str(pk) for pk in others]
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/png", "text/xml", "nonsense"])
+def test_it_answers_in_json_whatever_is_accepted(signed_in, accept):
+    """A logout with an odd Accept header signs out all the same."""
+    answer = signed_in.get(SESSION, headers={"accept": accept})
+    assert answer["Content-Type"] == "application/json"
+    answer = signed_in.post(LOGOUT, headers={"accept": accept} | csrf(signed_in))
+    assert answer.status_code == 204
+    assert signed_in.get(SESSION).json() == NOBODY
 
 
 def test_a_receiver_may_refuse_a_login(browser, user):

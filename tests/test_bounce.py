@@ -142,8 +142,10 @@ def test_where_a_bounce_does_no_good_there_is_none(settings, path, options, boun
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_url_that_is_too_long_to_carry_is_not_bounced(method):
-    """The request line that would come back stays under 4,000 bytes, quoting included."""
-    room = 4000 - len(f"{method} {bounce.refresh_url(request(path='/?a'))} HTTP/1.1")
+    """The request line that would come back has at most 2,048 bytes, quoting included."""
+    room = bounce.MAX_REQUEST_LINE - len(
+        f"{method} {bounce.refresh_url(request(path='/?a'))} HTTP/1.1"
+    )
     assert bounce.can_bounce(request(method, path=f"/?a{'x' * room}")) is True
     assert bounce.can_bounce(request(method, path=f"/?a{'x' * (room + 1)}")) is False
     assert bounce.can_bounce(request(method, path=f"/?a{'%25' * (room // 5 + 1)}")) is False

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.middleware import RemoteUserMiddleware
 from django.contrib.auth.views import PasswordChangeView
 from django.test import RequestFactory
 from django.urls import path, reverse
@@ -28,6 +29,10 @@ AGENTS = {
     "(KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36 Edg/150.0",
     "Unknown device": "no browser, <b>and no name</b>",
 }
+
+
+class ProxyUserMiddleware(RemoteUserMiddleware):
+    header = "HTTP_REMOTE_USER"
 
 
 class WithPasswordChange:
@@ -182,10 +187,20 @@ def test_who_is_alone_is_told_so(client, alice):
     assert "Sign out everywhere else" in devices_page(client)
 
 
-def test_who_has_no_session_sees_no_table(client, user):
-    """Signed in by a test's force_login, or by a header: there is a page all the same."""
+def test_an_old_django_session_is_listed_at_once(client, user):
+    """Or a test's force_login: it has been adopted by the time the page is made."""
     client.force_login(user)
     page = devices_page(client)
+    assert len(rows(page)) == 1
+    assert "This device" in rows(page)[0]
+
+
+def test_who_has_no_session_sees_no_table(settings, client, user):
+    """Signed in by a proxy in this very request: there is a page all the same."""
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.ProxyUserMiddleware"]
+    name = {"Remote-User": user.get_username()}
+    page = client.get(reverse("tokenauth:session_list"), secure=True, headers=name).text
     assert "on this device and nowhere else" in page
     assert rows(page) == []
 

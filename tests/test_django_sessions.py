@@ -451,6 +451,11 @@ def be_away(browser, clock):
     clock.shift(timedelta(days=31))
 
 
+def be_away_a_minute_too_long(browser, clock):
+    """Be away so long that a wrong clock might be the reason: the tokens are kept, the data not."""
+    clock.shift(timedelta(days=30, minutes=1))
+
+
 def be_robbed(browser, clock):
     spent = browser.value(REFRESH)
     for _ in range(2):  # the second is confirmed by the page that follows
@@ -471,6 +476,7 @@ every_ending = pytest.mark.parametrize(
         be_revoked,
         be_deleted,
         be_away,
+        be_away_a_minute_too_long,
         be_robbed,
     ],
 )

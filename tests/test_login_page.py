@@ -86,6 +86,17 @@ def test_the_next_click_tells_why_a_session_was_ended(
     assert WHY not in browser.get("/auth/login/").text
 
 
+def test_a_client_that_does_not_say_that_it_navigates_is_told_too(client, alice):
+    """Older Safari, a site on plain http, Django's test client."""
+    data = {"username": alice.get_username(), "password": PASSWORD}
+    client.post("/auth/login/", data, secure=True)
+    AuthSession.objects.all().revoke(RevokeReason.ADMIN)
+    page = client.get("/private/", secure=True, follow=True)
+    assert f"{WHY} {TOLD[RevokeReason.ADMIN]}" in page.text
+    dead = [page.cookies[name] for name in page.cookies if name.endswith("refresh_token")]
+    assert [(morsel.value, morsel["max-age"]) for morsel in dead] == [("", 0)]
+
+
 @pytest.mark.usefixtures("cookie_path")
 def test_a_theft_is_told_to_whoever_held_the_token(browser, new_browser, alice, clock):
     """The owner must know; the thief knows already."""

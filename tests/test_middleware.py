@@ -1,13 +1,14 @@
 """The middleware: what a request costs, who it turns out to be, and which cookies go out."""
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, connections
 from django.http import HttpRequest, HttpResponse
@@ -38,8 +39,18 @@ async def async_session(request: HttpRequest) -> HttpResponse:
     return session(request)
 
 
+def patient(request: HttpRequest) -> HttpResponse:
+    """Ask who is there while the database is down, and again when it is up."""
+    settings.TEST_OUTAGE()
+    with suppress(OperationalError):
+        request.user.is_authenticated  # noqa: B018  # the look-up is all that is wanted
+    settings.TEST_OUTAGE.ends()
+    return text(request.user.get_username())
+
+
 urlpatterns = [
     *urls.urlpatterns,
+    path("patient/", patient),
     path("session/", session),
     path("async/session/", async_session),
 ]
@@ -443,6 +454,13 @@ def test_a_database_that_goes_down_during_the_view_costs_nobody_the_session(
     assert not response.cookies
     outage.ends()
     assert who(expired) == user.get_username()
+
+
+def test_who_asks_again_after_an_outage_is_told(alice, outage, settings):
+    """A view that survives the failure does not take a signed-in person for a stranger."""
+    name = who(alice)
+    settings.TEST_OUTAGE = outage
+    assert alice.get("/patient/").content.decode() == name
 
 
 def test_a_page_that_does_not_ask_works_without_a_database(alice, outage):

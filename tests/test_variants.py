@@ -186,6 +186,17 @@ def test_a_script_signs_in_refreshes_and_signs_out(variant, visitor, user, clock
     assert visitor.fetch("PUT", page("api/ping/"), json=[3]).status_code == 401
 
 
+@pytest.mark.parametrize("variant", ["Django's defaults", "no sessions"], indirect=True)
+def test_a_view_of_the_sites_own_signs_in(variant, visitor, user, clock):
+    """With ``tokenauth.views.sign_in``, for months unless it says otherwise."""
+    credentials = {"username": user.get_username(), "password": PASSWORD}
+    answer = visitor.fetch("POST", page("own-login/"), data=credentials)
+    assert answer.text == user.get_username()
+    clock.shift(timedelta(days=20))
+    assert f"Hello {user.get_username()}" in private(visitor)
+    assert AuthSession.objects.get().persistent
+
+
 @pytest.mark.users
 @pytest.mark.usefixtures("variant")
 def test_djangos_checks_have_nothing_to_say():

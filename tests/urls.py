@@ -18,6 +18,7 @@ urlpatterns = [
     path("image/", views.image),
     path("boom/", views.boom),
     path("django-login/", views.django_login),
+    path("own-login/", views.own_login),
     path("django-logout/", views.django_logout),
     path("password/", PasswordChangeView.as_view(success_url="/private/")),
     path("session-data/", views.session_data),

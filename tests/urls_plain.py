@@ -7,6 +7,7 @@ from tests import views
 urlpatterns = [
     path("private/", views.private),
     path("whoami/", views.whoami),
+    path("own-login/", views.own_login),
     path("api/ping/", views.Ping.as_view()),
     path("auth/", include("tokenauth.urls")),
 ]

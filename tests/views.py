@@ -16,6 +16,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tokenauth.views import sign_in
+
 PAGE = "<!doctype html><title>{0}</title><link rel=icon href=data:,><h1>{0}</h1>{1}"
 FORM = (
     '<form method="post" enctype="{}"><input type="hidden" name="csrfmiddlewaretoken" value="{}">'
@@ -134,6 +136,14 @@ def boom(request: HttpRequest) -> HttpResponse:
 def django_login(request: HttpRequest) -> HttpResponse:
     """A site's own sign-in, which knows nothing of tokenauth."""
     login(request, authenticate(request, **request.POST.dict()))
+    return text(name(request.user))
+
+
+@csrf_exempt
+@require_POST
+def own_login(request: HttpRequest) -> HttpResponse:
+    """A sign-in by something else than a password, say."""
+    sign_in(request, authenticate(request, **request.POST.dict()))
     return text(name(request.user))
 
 

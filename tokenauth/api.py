@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model
 from django.middleware.csrf import get_token
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 from rest_framework.exceptions import (
@@ -16,6 +18,7 @@ from rest_framework.exceptions import (
     ParseError,
     PermissionDenied,
 )
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -23,7 +26,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
-from . import answers
+from . import answers, settlement
 from .authentication import CookieTokenAuthentication
 from .credentials import credentials_of
 from .origins import from_this_site
@@ -42,6 +45,17 @@ class BoundedJSONParser(JSONParser):
             raise ParseError("JSON parse error - nested too deeply") from error
 
 
+class JSONAlone(DefaultContentNegotiation):
+    """Answer in JSON whatever ``Accept`` says: a logout must not fail with 406."""
+
+    def select_renderer(
+        self, request: Any, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        """Return the one renderer there is."""
+        return renderers[0], renderers[0].media_type
+
+
+@method_decorator(never_cache, name="dispatch")
 class TokenAuthView(APIView):
     """What our API views share, whatever the site has set for its own."""
 
@@ -49,6 +63,7 @@ class TokenAuthView(APIView):
     permission_classes = [IsAuthenticated]  # DRF's own idiom
     renderer_classes = [JSONRenderer]  # DRF's own idiom
     parser_classes = [BoundedJSONParser, FormParser, MultiPartParser]  # DRF's own idiom
+    content_negotiation_class = JSONAlone
     versioning_class = None
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
@@ -142,7 +157,11 @@ class LogoutView(OpenView):
     """Sign out. Always works, also with garbage for cookies."""
 
     def post(self, request: Request) -> Response:
-        """End this session."""
+        """End this session.
+
+        ``user_logged_out`` shall say who left: REST framework has put nobody on the request.
+        """
+        credentials_of(request).attach()
         sign_out(request._request)
         return Response(status=204)
 
@@ -155,18 +174,21 @@ class SessionView(TokenAuthView):
     def get(self, request: Request) -> Response:
         """Say who is signed in; set the CSRF cookie for the script's next request."""
         get_token(request._request)
-        return Response(answers.signed_in(credentials_of(request)))
+        credentials = credentials_of(request)
+        settlement.adopt_now(credentials)
+        return Response(answers.signed_in(credentials))
 
 
 class SessionListView(TokenAuthView):
     """My sessions."""
 
     def get(self, request: Request) -> Response:
-        """List them, the last seen first."""
+        """List them: the one that asks first, then the last seen first."""
         credentials = credentials_of(request)
-        current = credentials.session.pk if credentials.session else None
         sessions = sessions_of(credentials)
-        return Response([answers.one_session(session, current) for session in sessions])
+        current = credentials.session.pk if credentials.session else None
+        this_one_first = sorted(sessions, key=lambda session: session.pk != current)
+        return Response([answers.one_session(session, current) for session in this_one_first])
 
 
 class SessionDetailView(TokenAuthView):

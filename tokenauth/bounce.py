@@ -18,8 +18,9 @@ from .origins import from_this_site, is_navigation
 MARKER = "_rt"
 #: Seconds for which a marker stops the next bounce.
 MARKER_LIFETIME = 15
-#: Gunicorn's limit for a request line is 4,094 bytes.
-MAX_REQUEST_LINE = 4000
+#: The way back carries the URL beside both cookies (1,350 bytes), and nginx reads 4,096 bytes of
+#: headers; Django takes no ``next`` whose path is over 2,048 (gunicorn's limit is 4,094).
+MAX_REQUEST_LINE = 2048
 CHUNK = 64 * 1024
 
 

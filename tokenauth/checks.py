@@ -175,24 +175,31 @@ def choice_errors() -> Iterator[CheckMessage]:
             hint="Edit TOKENAUTH_COOKIE_SAMESITE: 'Lax', 'Strict' or 'None'.",
             id="tokenauth.E009",
         )
-    for name in ("MAX_SESSIONS_PER_USER", "TRUSTED_PROXY_COUNT"):
+    for name, least in (("MAX_SESSIONS_PER_USER", 1), ("TRUSTED_PROXY_COUNT", 0)):
         value = getattr(conf, name)
-        if isinstance(value, int) and value < 0:
+        if isinstance(value, int) and value < least:
             yield Error(
-                f"TOKENAUTH_{name} is below zero.",
-                hint=f"Edit TOKENAUTH_{name}: set it to zero or above.",
+                f"TOKENAUTH_{name} is below {least}.",
+                hint=f"Edit TOKENAUTH_{name}: set it to {least} or above.",
                 id="tokenauth.E010",
             )
 
 
 def lifetime_errors() -> Iterator[CheckMessage]:
     """Find lifetimes that contradict each other."""
-    if not conf.ACCESS_TOKEN_LIFETIME < conf.REFRESH_TOKEN_LIFETIME <= conf.SESSION_LIFETIME:
+    if min(conf.REFRESH_TOKEN_LIFETIME, conf.SESSION_LIFETIME) <= conf.ACCESS_TOKEN_LIFETIME:
         yield Error(
             "The lifetimes are out of order.",
-            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME, TOKENAUTH_REFRESH_TOKEN_LIFETIME and "
-            "TOKENAUTH_SESSION_LIFETIME: each must be shorter than the next.",
+            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME: it must be shorter than "
+            "TOKENAUTH_REFRESH_TOKEN_LIFETIME and TOKENAUTH_SESSION_LIFETIME.",
             id="tokenauth.E011",
+        )
+    if conf.REFRESH_TOKEN_LIFETIME > conf.SESSION_LIFETIME:
+        yield CheckWarning(
+            "The idle lifetime is longer than the absolute one, which ends each session first.",
+            hint="Edit TOKENAUTH_REFRESH_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT) or "
+            "TOKENAUTH_SESSION_LIFETIME.",
+            id="tokenauth.W005",
         )
     if conf.GRACE_PERIOD * 2 > conf.ACCESS_TOKEN_LIFETIME:
         yield CheckWarning(

@@ -4,6 +4,7 @@ Names and attributes are computed here alone, so that a deletion repeats exactly
 (a browser ignores it otherwise). Nothing here touches a request or the database.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +22,9 @@ from .tokens import AccessToken, Claims, RefreshToken
 
 #: Headers by which a view or a cache decorator tells some cache to keep a response.
 CACHE_HEADERS = ("Expires", "Surrogate-Control", "Edge-Control", "X-Accel-Expires")
+
+#: The date that Django's own ``delete_cookie`` sets, for a client that knows no Max-Age.
+LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 def include_path() -> str:
@@ -155,6 +159,7 @@ def put(response: HttpResponseBase, name: str, value: str, path: str, max_age: i
         name,
         value,
         max_age=max_age,
+        expires=LONG_AGO if max_age == 0 else None,
         path=path,
         domain=conf.COOKIE_DOMAIN,
         secure=conf.COOKIE_SECURE,
@@ -164,8 +169,11 @@ def put(response: HttpResponseBase, name: str, value: str, path: str, max_age: i
 
 
 def seconds_until(moment: datetime) -> int:
-    """Return the whole seconds until a moment, at least one."""
-    return max(1, int((moment - timezone.now()).total_seconds()))
+    """Return the whole seconds until a moment, at least one.
+
+    Rounded up: the milliseconds since the row was written would make 30 days 2,591,999 s.
+    """
+    return max(1, math.ceil((moment - timezone.now()).total_seconds()))
 
 
 def put_access(response: HttpResponseBase, raw: str, max_age: int | None) -> None:

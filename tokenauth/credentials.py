@@ -18,7 +18,7 @@ from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_variables
 
 from . import cookies, django_sessions, tokens
-from .exceptions import SessionEnded, TokenAuthError
+from .exceptions import SessionEnded, SessionExpired, TokenAuthError
 from .models import AuthSession
 from .rotation import Step
 from .sessions import RevokeReason
@@ -97,6 +97,15 @@ class Credentials:
         if self.resolved:
             return
         self.resolved = True
+        try:
+            self._find_out()
+        except BaseException:
+            # A database that is down, or an async view that did not await: who asks again is
+            # told again, and not that nobody is signed in.
+            self.resolved = False
+            raise
+
+    def _find_out(self) -> None:
         access = self.presented.access
         if access is not None:
             if not access.expired:
@@ -112,6 +121,8 @@ class Credentials:
             session = AuthSession.objects.look_up(sid)
         except SessionEnded as ended:
             self._note_end(ended)
+        except SessionExpired:
+            self._note_expiry(sid)
         except TokenAuthError:
             # Suspended: another look may find it usable again, so nothing is deleted.
             return
@@ -133,6 +144,11 @@ class Credentials:
         self.ended.add(ended.sid)
         self.found_ended.add(ended.sid)
         django_sessions.flush(self.request, ended.sid)
+
+    def _note_expiry(self, sid: UUID) -> None:
+        """Drop the data, but no token: when the clock is right again the person is signed in."""
+        self.resolved = True
+        django_sessions.flush(self.request, sid)
 
     def resolve_django_session(self) -> None:
         """Let a Django session that is older than tokenauth count until it is adopted."""
@@ -165,6 +181,9 @@ class Credentials:
             session = AuthSession.objects.rotate(token.raw, self.request)
         except SessionEnded as ended:
             self._note_end(ended)
+            return None
+        except SessionExpired:
+            self._note_expiry(token.claims.sid)
             return None
         except TokenAuthError:
             self.resolved = True

@@ -5,6 +5,7 @@
     TokenAuthError
       + InvalidToken          nobody made this token, or its time is over: nothing changes
       + SessionSuspended      its session lives, but may not be used now: nothing changes
+          + SessionExpired      … because its time has just run out, by this clock
       + SessionEnded          its session is over: the browser's cookies may go
           + TokenReused       … because this very token had been spent: theft
           + TokenMismatched   … because the database never knew this token
@@ -26,8 +27,12 @@ class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like D
 class SessionSuspended(TokenAuthError):  # noqa: N818  # the same
     """The user is inactive, has another password by now, or no backend vouches for them.
 
-    Or its time has just run out, which may be the clock's fault.
+    Or its time has just run out, which may be the clock's fault: SessionExpired.
     """
+
+
+class SessionExpired(SessionSuspended):
+    """Its time has just run out, unless the clock is wrong: the cookies stay, the data goes."""
 
 
 class SessionEnded(TokenAuthError):  # noqa: N818  # the same

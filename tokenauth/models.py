@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import devices, users
 from .conf import conf
-from .exceptions import SessionEnded, SessionSuspended
+from .exceptions import SessionEnded, SessionExpired
 from .rotation import Step
 from .sessions import AuthSessionManager, RevokeReason
 
@@ -109,7 +109,7 @@ class AuthSession(models.Model):
         if not self.active:
             if self.revoked_at or timezone.now() - self.ends_at > CLOCK_ERROR:
                 raise SessionEnded(self.pk, self.revoke_reason)
-            raise SessionSuspended("its time is over, unless the clock is wrong")
+            raise SessionExpired("its time is over, unless the clock is wrong")
         self.user = users.vouch_for(self)
         self.upgraded_auth_hash = users.check_auth_hash(self.user, self.auth_hash)
 

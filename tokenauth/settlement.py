@@ -139,6 +139,17 @@ def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
         credentials.hand_out(session)
 
 
+def adopt_now(credentials: Credentials) -> None:
+    """Adopt before our own view answers; it runs in no transaction and says which session it is.
+
+    A view of the site's is adopted after it ran: ATOMIC_REQUESTS could roll the session back.
+    """
+    credentials.get_user()
+    user, credentials.adoptable = credentials.adoptable, None
+    if user is not None:
+        adopt(credentials, user)
+
+
 def follow_modification(credentials: Credentials) -> None:
     """Bind a Django session that was written to while somebody was signed in."""
     session = credentials.get_session()
@@ -211,5 +222,5 @@ def leads_to_login_page(request: HttpRequest, response: HttpResponseBase) -> boo
     It is told there why they were signed out, by the dead refresh token that proves whom it
     concerns, and which goes with that page.
     """
-    is_person = request.headers.get("Sec-Fetch-Mode") == "navigate"
+    is_person = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     return is_person and 300 <= response.status_code < 400

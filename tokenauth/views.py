@@ -16,7 +16,6 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
-    HttpResponseNotAllowed,
     HttpResponseRedirect,
     JsonResponse,
 )
@@ -28,8 +27,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.generic import TemplateView, View
+from rest_framework.exceptions import MethodNotAllowed
 
-from . import answers, bounce, django_sessions
+from . import answers, bounce, django_sessions, settlement
 from .conf import conf
 from .credentials import Credentials, credentials_of
 from .forms import LoginForm
@@ -46,7 +46,9 @@ log = logging.getLogger("tokenauth.security")
 CLOCK_SKEW = 5
 
 
-def sign_in(request: HttpRequest, user: AbstractBaseUser, *, persistent: bool) -> AuthSession:
+def sign_in(
+    request: HttpRequest, user: AbstractBaseUser, *, persistent: bool = True
+) -> AuthSession:
     """Sign in a person that ``authenticate()`` returned, as our own views do.
 
     With Django's ``login()`` where sessions are installed: it sends ``user_logged_in``, drops the
@@ -78,6 +80,7 @@ def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:
 
 def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
     """Return the signed-in person's active sessions, the last seen first."""
+    settlement.adopt_now(credentials)
     user: Any = credentials.get_user()
     return AuthSession.objects.at_writer().active().filter(user=user.pk).order_by("-last_seen_at")
 
@@ -143,7 +146,10 @@ class RefreshView(View):
         bounce.drain(request)
         target = request.GET.get("next")
         if target is None and request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            error = MethodNotAllowed(str(request.method))
+            response = refusal(error.status_code, str(error), error.default_code)
+            response["Allow"] = "POST"
+            return response
         if target is not None and not is_path_here(target):
             return refusal(400, _("“next” must be a path on this host."), "unsafe_next")
         if not (from_this_site(request) or (target and is_navigation(request))):
@@ -190,8 +196,9 @@ class SessionListView(LoginRequiredMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """List the active sessions, the one that asks first, and those that ended lately."""
         credentials = credentials_of(self.request)
+        sessions = sessions_of(credentials)
         current = credentials.session.pk if credentials.session else None
-        entries = [Entry(session, session.pk == current) for session in sessions_of(credentials)]
+        entries = [Entry(session, session.pk == current) for session in sessions]
         entries.sort(key=lambda entry: not entry.is_current)
         ended = recently_ended(credentials.get_user())
         stolen = any(entry.was_stolen for entry in ended)
