@@ -15,26 +15,31 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+import django
+from django.core.management import CommandParser, load_command_class
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import tokenauth
+from tokenauth.conf import Conf, SecureUnlessDebug, Setting, TokenLifetime
 
 REFERENCE = Path(__file__).parent / "reference"
+PACKAGE = Path(tokenauth.__file__).parent
 HEADING = re.compile(r"^## `(TOKENAUTH_\w+)`\n\n(?:\*.*\*\n\n)?", re.MULTILINE)
 #: What the values that a message is made of stand for.
 WORDS = {
     "OURS": "tokenauth.middleware.TokenAuthMiddleware",
     "path": "'/auth/'",
-    "type(value).__name__": "type",
+    "type(value).__name__": "{type}",
 }
 
 
 def settings_page(text: str) -> str:
     """Fill in type and default below the heading of each setting."""
-    from tokenauth.checks import known_settings  # noqa: PLC0415  # Django must be set up
-
-    known = known_settings()
+    settings = [setting for setting in vars(Conf).values() if isinstance(setting, Setting)]
+    known = {setting.name: setting for setting in settings}
     described = HEADING.findall(text)
     if sorted(described) != sorted(known):
         differing = sorted(set(described) ^ set(known)) or described
@@ -42,10 +47,8 @@ def settings_page(text: str) -> str:
     return HEADING.sub(lambda m: f"## `{m[1]}`\n\n*{summary(known[m[1]])}*\n\n", text)
 
 
-def summary(setting: Any) -> str:
+def summary(setting: Setting[Any]) -> str:
     """Say in a line what a setting takes and what it is when it is left out."""
-    from tokenauth.conf import SecureUnlessDebug, TokenLifetime  # noqa: PLC0415
-
     names = [kind.__name__.replace("NoneType", "None") for kind in setting.fits]
     kinds = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     default = f"`{literal(setting.default)}`"
@@ -70,22 +73,25 @@ def literal(value: Any) -> str:
 
 def checks_page(text: str) -> str:
     """Write a section for every message that checks.py can give."""
-    from tokenauth import checks  # noqa: PLC0415
-
-    return between(text, "checks", "\n\n".join(check_sections(checks)))
+    return between(text, "checks", "\n\n".join(check_sections()))
 
 
-def check_sections(checks: ModuleType) -> Iterator[str]:
+def check_sections() -> Iterator[str]:
     """Read the messages out of the source: most need a broken site to be seen."""
-    tree = ast.parse(Path(str(checks.__file__)).read_text(encoding="utf-8"))
     found = {}
-    for node in ast.walk(tree):
-        keywords = {k.arg: k.value for k in getattr(node, "keywords", [])}
-        if isinstance(node, ast.Call) and {"hint", "id"} <= keywords.keys():
+    for call in calls("checks"):
+        keywords = {k.arg: k.value for k in call.keywords}
+        if {"hint", "id"} <= keywords.keys():
             name = ast.literal_eval(keywords["id"])
-            message, hint = words(node.args[0]), words(keywords["hint"])
+            message, hint = words(call.args[0]), words(keywords["hint"]).replace("….", "…")
             found[name] = f"## `{name}`\n\n{message}\n\n*Hint:* {hint or missing_urls()}"
     return (found[name] for name in sorted(found))
+
+
+def calls(module: str) -> Iterator[ast.Call]:
+    """Find every call in the source of one of our modules."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def words(node: ast.expr) -> str:
@@ -103,37 +109,22 @@ def words(node: ast.expr) -> str:
 
 
 def missing_urls() -> str:
-    """Return the one hint that is an exception's own."""
-    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
-    from django.test import override_settings  # noqa: PLC0415
-
-    from tokenauth import cookies  # noqa: PLC0415
-
-    bare = ModuleType("bare")
-    bare.urlpatterns = []  # type: ignore[attr-defined]
-    with override_settings(ROOT_URLCONF=bare):
-        try:
-            cookies.include_path()
-        except ImproperlyConfigured as error:
-            return str(error)
-    raise AssertionError("a site without URLs passes")
+    """Return the one hint that is an exception's own text."""
+    raised = [call for call in calls("cookies") if ast.unparse(call.func) == "ImproperlyConfigured"]
+    return words(raised[0].args[0])
 
 
 def commands_page(text: str) -> str:
     """Write how each command is called."""
-    from tokenauth import management  # noqa: PLC0415
-
-    folder = Path(next(iter(management.__path__)), "commands")
-    names = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    commands = (PACKAGE / "management" / "commands").glob("[!_]*.py")
+    names = sorted(path.stem for path in commands)
     return between(text, "commands", "\n\n".join(map(command_section, names)))
 
 
 def command_section(name: str) -> str:
     """Return a command's help without the options that every Django command has."""
-    from django.core.management import load_command_class  # noqa: PLC0415
-
     command = load_command_class("tokenauth", name)
-    parser = argparse.ArgumentParser(prog=f"manage.py {name}", add_help=False)
+    parser = CommandParser(prog=f"manage.py {name}", add_help=False)
     command.add_arguments(parser)
     rows = ["| option | |", "|---|---|", *map(option_row, parser._actions)]
     return f"## `{name}`\n\n{command.help}\n\n" + "\n".join(rows)
@@ -165,8 +156,6 @@ PAGES = {
 
 def main() -> int:
     """Rewrite the pages, or say which would change."""
-    import django  # noqa: PLC0415
-
     parser = argparse.ArgumentParser(description="Fill in the reference pages.")
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check

@@ -524,7 +524,7 @@ def table(head: list[str], rows: list[list[str]]) -> None:
     for row in [head, *rows]:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False)]
-        print("  ".join(cells).rstrip())  # noqa: T201  # what the script is for
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
 NOTES = """
@@ -532,7 +532,8 @@ N = n      tokenauth, if n rotations in a row with a re-issue later than the gra
 overtaken  tokenauth, if an unexpired access token of an earlier rotation, later than the grace
            period after the rotation, ended it
 0          none at all
-n % time   share of thieves found within the day, and the median time of those"""
+n % time   share of thieves found within the day, and the median time of those
+"""
 
 INK = {
     Ours.name: "#1a7f4b",
@@ -547,8 +548,8 @@ SHAPES = {
     Supabase.name: '<path d="M{x} {y}m0 -6.5l6.5 11.5h-13z" fill="{ink}"/>',
 }
 STYLE = """
-svg { color-scheme: light dark; color: #1f2328; font: 13px system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) { svg { color: #e6edf3; } }
+svg { color: #1f2328; background: #fff; font: 13px system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { color: #e6edf3; background: #161b22; } }
 text { fill: currentColor; } .head { font-weight: 600; font-size: 15px; } .end { text-anchor: end; }
 .mid { text-anchor: middle; } line { stroke: currentColor; opacity: .25; }"""
 LEFT, RIGHT, NEVER = 250, 640, 700
@@ -652,7 +653,7 @@ def main() -> None:
         if options.svg and lifetime == LIFETIMES[0]:
             options.svg.write_text(draw(honest[:3], thieves), encoding="utf-8")
     table(head, rows)
-    print(NOTES)  # noqa: T201
+    sys.stdout.write(NOTES)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import django.dispatch
@@ -14,15 +16,18 @@ import pytest
 import time_machine
 from django.conf import settings as site
 from django.core.checks import run_checks
+from django.core.management import call_command
 from django.http import HttpResponse
+from django.template import Context, Engine
 from django.test import Client
 from django.urls import include, path
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken as BearerToken
 
 from tests import urls
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, SessionFactory
 from tokenauth import signals
+from tokenauth.bounce import MAX_REQUEST_LINE
 from tokenauth.models import AuthSession
 from tokenauth.sessions import RevokeReason
 from tokenauth.urls import urlpatterns as our_urls
@@ -40,7 +45,7 @@ DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 #: Python that is not run as it stands, by the page and a line of it; the reason why not.
 CANNOT_RUN = {
-    ("README.md", "INSTALLED_APPS"): "three files in one block: test_the_readme_installs",
+    ("README.md", ""): "parts of a project: test_the_readme_installs",
     ("docs/how-to/cors.md", "INSTALLED_APPS"): "“...” stands for a site's own, and corsheaders",
     ("docs/how-to/testing.md", ""): "tests, run by pytest: test_the_testing_page_passes",
     ("docs/tutorial.md", ""): "files of a project: test_the_tutorial_keeps_alice_signed_in",
@@ -121,7 +126,7 @@ def test_the_scripts_of_the_javascript_page_work(chromium, user):
     api, refresh = find(scripts, "function api"), find(scripts, "function refresh")
     login, logout = find(scripts, "/api/login/"), find(scripts, "/api/logout/")
     login = login.replace('"alice"', json.dumps(user.get_username()))
-    who = find(scripts, "const { user") + "return user;"
+    who = find(scripts, "const { user") + " return user;"
     tab = chromium.tab("/")
     tab.evaluate("window.alert = (text) => { document.title = text; }")
 
@@ -137,8 +142,116 @@ def test_the_scripts_of_the_javascript_page_work(chromium, user):
     assert evaluate(refresh, "return refresh();") is False
 
 
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+def test_the_scripts_of_the_cors_page_work(chromium, user):
+    """On one host, for want of two: signed in, asked first, then sent with the CSRF token."""
+    cookie, _, _ = find(blocks("docs/how-to/javascript.md", "js"), "cookie").partition("async")
+    scripts = [code.replace("https://api.example.com", "") for code in js("cors")]
+    tab = chromium.tab()
+    tab.login(user)
+    call = 'return (await fresh("POST", "/api/ping/", {})).status;'
+    assert tab.evaluate(f"(async () => {{ {cookie} {' '.join(scripts)} {call} }})()") == 200
+    assert [(method, path) for method, path, _ in chromium.log[-2:]] == [
+        ("GET", "/auth/api/session/"),
+        ("POST", "/api/ping/"),
+    ]
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+def test_the_script_of_the_simplejwt_page_exchanges_the_token_once(chromium):
+    """It sends the bearer token, and forgets both."""
+    tab = chromium.tab("/")
+    tab.evaluate("""() => {
+        Object.assign(localStorage, { access: "a.b.c", refresh: "d.e.f" });
+        window.sent = [];
+        window.fetch = async (...request) => sent.push(request);
+    }""")
+    for _ in range(2):
+        tab.evaluate(f"(async () => {{ {js('from-simplejwt')[0]} }})()")
+    request = {"method": "POST", "headers": {"Authorization": "Bearer a.b.c"}}
+    assert tab.evaluate("[window.sent, localStorage.length]") == [[["/exchange/", request]], 0]
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+@pytest.mark.parametrize(
+    ("event", "detail"),
+    [
+        ("htmx:beforeOnLoad", "{ xhr: { responseURL: url } }"),
+        ("htmx:before:response", "{ ctx: { response: { raw: { url } } } }"),
+    ],
+    ids=["htmx 2", "htmx 4"],
+)
+def test_the_script_for_htmx_reloads_when_the_session_is_over(chromium, event, detail):
+    """A fragment that turned out to be the login page is not shown; any other is."""
+    tab = chromium.tab("/")
+    tab.evaluate(f"() => {{ {find(js('javascript'), 'htmx')} window.old = true; }}")
+    load = f"""path => {{
+        const url = location.origin + path;
+        const options = {{ bubbles: true, cancelable: true, detail: {detail} }};
+        return !document.body.dispatchEvent(new CustomEvent("{event}", options));
+    }}"""
+    assert tab.evaluate(load, "/private/") is False
+    tab.run(tab._leave(tab.page.evaluate(load, "/auth/login/?next=/")))
+    assert tab.evaluate("window.old") is None
+
+
+def js(page):
+    """The scripts of a how-to page."""
+    return blocks(f"docs/how-to/{page}.md", "js")
+
+
 def find(codes, name):
     return next(code for code in codes if name in code)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "line",
+    sorted(
+        {
+            line.partition("#")[0].strip()
+            for page in PAGES
+            for code in blocks(page, "sh")
+            for line in code.splitlines()
+            if "tokenauth_" in line
+        }
+    ),
+)
+def test_every_command_line_works(line, user):
+    """Those of tokenauth, wherever they stand."""
+    program, file, *arguments = line.split()
+    assert (program, file) == ("python", "manage.py")
+    call_command(*arguments, stdout=StringIO())
+
+
+@pytest.mark.parametrize(
+    ("number", "site"),
+    [
+        (0, "{% block title %}{% endblock %}: {% block content %}{% endblock %}"),
+        (1, "{% block page_title %}{% endblock %}: {% block main %}{% endblock %}"),
+    ],
+    ids=["the same blocks", "other blocks"],
+)
+def test_the_templates_of_the_layout_page_fill_a_sites_blocks(number, site):
+    """Whether the site's base template has blocks of tokenauth's names, or others."""
+    ours = blocks("docs/how-to/layout.md", "html")[number]
+    templates = {"base.html": site, "tokenauth/base.html": ours}
+    engine = Engine(loaders=[("django.template.loaders.locmem.Loader", templates)])
+    filled = "{% block title %}Sign in{% endblock %}{% block content %}Password{% endblock %}"
+    page = engine.from_string('{% extends "tokenauth/base.html" %}' + filled).render(Context())
+    assert page.strip() == "Sign in: Password"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("receivers")
+def test_the_receivers_of_the_signals_page_hear(user, capsys):
+    """Of a session that is ended, and of a theft."""
+    names = page_of("reference/signals")
+    session = SessionFactory(user=user)
+    AuthSession.objects.revoke("admin")
+    assert capsys.readouterr().out == f"Session {session.pk} ended: admin\n"
+    names["refresh_token_reused"].send(AuthSession, session=session, request=None)
+    assert capsys.readouterr().out == f"A stolen token of {user} was used.\n"
 
 
 @pytest.mark.parametrize("server", ["wsgi"], indirect=True)
@@ -215,12 +328,12 @@ TUTORIAL = """
         assert login.url.path == "/auth/login/"
         page = fill_in(browser, login, username=NAME, password=PASSWORD, remember="on")
         assert "Hello alice" in page.text
-        assert "replaced 0 times" in page.text
+        assert "replaced 0 times." in " ".join(page.text.split())
         assert {c.name: c.path for c in browser.cookies.jar if "token" in c.name[-5:]} == {
             "access_token": "/", "refresh_token": "/auth/", "csrftoken": "/"}
         clock.shift(31)
         page = browser.get("/")
-        assert "replaced 1 times" in page.text
+        assert "replaced 1 time." in " ".join(page.text.split())
         assert [(r.status_code, r.url.path) for r in page.history] == [
             (307, "/"), (307, "/auth/refresh/")]
         clock.shift(1)
@@ -240,10 +353,10 @@ def test_the_tutorial_keeps_alice_signed_in(tmp_path, run):
     """Each step as it stands on the page; then a visit, past the access token's end."""
     for language, code in BLOCK.findall(PAGES["docs/tutorial.md"]):
         if language == "sh":
-            for line in code.splitlines():
+            for line in code.replace("\\\n", "").splitlines():
                 if not line.startswith(tuple(NOT_RUN)):
                     run(line)
-        else:
+        elif language != "text":
             write_down(tmp_path, code)
     assert "stayed signed in" in visit(tmp_path, run, TUTORIAL)
 
@@ -292,7 +405,7 @@ README_VISIT = """
 def test_the_readme_installs(tmp_path, run):
     """The block under "Install", with a new project's own lists where it says "...", is enough."""
     run("django-admin startproject mysite .")
-    settings_part, urls_part = find(blocks("README.md", "python"), "MIDDLEWARE").split("# urls.py")
+    settings_part, urls_part = blocks("README.md", "python")
     own = [f"OWN = [*{name}]" for name in ("INSTALLED_APPS", "MIDDLEWARE")]
     code = settings_part.split("MIDDLEWARE", 1)
     appended = f"\n{own[0]}\n{code[0]}\nINSTALLED_APPS = [*OWN, *INSTALLED_APPS[1:]]\n"
@@ -301,8 +414,7 @@ def test_the_readme_installs(tmp_path, run):
     with (tmp_path / "mysite/settings.py").open("a") as file:
         file.write(appended)
     with (tmp_path / "mysite/urls.py").open("a") as file:
-        file.write(f"\nfrom django.urls import include\nOWN = urlpatterns\n# urls.py{urls_part}")
-        file.write("\nurlpatterns = [*OWN, *urlpatterns[:-1]]\n")
+        file.write(f"\nOWN = urlpatterns\n{urls_part}\nurlpatterns = [*OWN, *urlpatterns[:-1]]\n")
     run("python manage.py migrate")
     assert "no issues" in run("python manage.py check")
     user = "--username alice --email a@example.com"
@@ -361,6 +473,28 @@ def test_a_page_of_a_sibling_host_is_not_redirected(clock, browser, user):
     assert (answer.status_code, len(answer.history)) == (401, 0)
 
 
+def test_a_page_of_a_sibling_host_refreshes_by_asking_who_it_is(clock, browser, user):
+    """The API under the include gets the refresh cookie, whoever asks."""
+    browser.login(user)
+    clock.shift(timedelta(minutes=20))
+    answer = browser.fetch("GET", "/auth/api/session/", headers=same_site())
+    assert answer.json()["user"]["username"] == user.get_username()
+    assert AuthSession.objects.get().rotation == 1
+    assert browser.fetch("GET", "/api/ping/", headers=same_site()).status_code == 200
+
+
+@pytest.mark.parametrize("url", ["/auth/api/login/", "/auth/api/logout/", "/auth/refresh/"])
+def test_a_trusted_sibling_host_signs_nobody_in_or_out(settings, browser, user, url):
+    """Not even with an origin that CSRF_TRUSTED_ORIGINS lists."""
+    settings.CSRF_TRUSTED_ORIGINS = ["https://www.site.test"]
+    browser.login(user)
+    session = AuthSession.objects.get()
+    data = {"username": user.get_username(), "password": PASSWORD}
+    answer = browser.fetch("POST", url, json=data, headers=same_site())
+    assert (answer.status_code, answer.json()["code"]) == (403, "cross_site")
+    assert list(AuthSession.objects.active()) == [session]
+
+
 @pytest.mark.django_db
 def test_on_the_way_back_people_stay_signed_in(settings, client, user):
     """Django's own middleware finds its keys where it left them."""
@@ -390,7 +524,7 @@ def test_a_cached_greeting_is_for_one_person(client, user):
 def page_of(name):
     """What the Python of a page defines."""
     names = {"__name__": "a_page"}
-    for code in blocks(f"docs/how-to/{name}.md", "python"):
+    for code in blocks(f"docs/{name}.md", "python"):
         exec(compile(code, name, "exec"), names)  # noqa: S102  # our own pages
     return names
 
@@ -399,7 +533,9 @@ def leak(request):
     return HttpResponse(f"Hello {request.user.get_username()}")
 
 
-caching, simplejwt, rest_framework = map(page_of, ["caching", "from-simplejwt", "rest-framework"])
+caching, simplejwt, rest_framework = (
+    page_of(f"how-to/{name}") for name in ("caching", "from-simplejwt", "rest-framework")
+)
 urlpatterns = [
     path("greeting/", caching["greeting"]),
     path("leak/", caching["cache_page"](60)(leak)),
@@ -449,6 +585,14 @@ def test_every_signal_stands_in_the_reference():
     assert documented == {n for n, signal in vars(signals).items() if isinstance(signal, Signal)}
 
 
+def test_every_field_of_a_session_stands_in_the_reference():
+    """Each and no other."""
+    text = PAGES["docs/reference/api.md"].partition("| field |")[2].partition("```")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(documented) == sorted(field.name for field in AuthSession._meta.fields)
+
+
 def test_every_reason_to_end_a_session_is_explained():
     """Each and no other."""
     text = PAGES["docs/topics/how-it-works.md"].partition("## When a session ends")[2]
@@ -483,6 +627,22 @@ def test_every_test_that_is_named_exists(page):
     named = set(re.findall(r"`(test_\w+)`", PAGES[page]))
     known = "\n".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("*.py"))
     assert {name for name in named if not re.search(rf"\bdef {name}\(", known)} == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/security.md"])
+def test_every_command_that_shows_a_claim_finds_tests(page):
+    """In the tables of claims: the files are there, and have tests of these names."""
+    commands = re.findall(r"\| `(?:\.venv/bin/pytest )?((?:-s )?tests/[^`]+)` \|", PAGES[page])
+    assert commands
+    for command in map(shlex.split, commands):
+        text = "".join((ROOT / f).read_text("utf-8") for f in command if f.startswith("tests/"))
+        wanted = command[command.index("-k") + 1].split(" or ") if "-k" in command else [""]
+        assert any(re.search(rf"def test_\w*{word}", text) for word in wanted), command
+
+
+def test_the_longest_url_is_the_codes():
+    """The page about nginx says how long a refresh request line may be."""
+    assert f"{MAX_REQUEST_LINE:,} bytes" in PAGES["docs/how-to/nginx.md"]
 
 
 @each_page
