@@ -24,8 +24,8 @@ PAGE = ROOT / "docs" / "mutants.md"
 QUICK = "tokens cookies rotation models middleware settlement caching authentication api"
 GROUPS = {
     "tokens cookies rotation sessions models middleware": QUICK,
-    # Only servers show how it follows Django's own logins.
-    "settlement": f"{QUICK} django_sessions adoption passwords",
+    # Only servers show how it follows Django's own logins, and what a person is told.
+    "settlement": f"{QUICK} django_sessions adoption passwords login_page",
 }
 #: Servers of both kinds run one body. And in a mutant a function has another name and line than
 #: ``sensitive_variables`` knows, so what a debug report hides is not to be seen there.

@@ -62,8 +62,9 @@ def present(*pairs):
         ({"COOKIE_SECURE": False}, ("access_token", "refresh_token")),
         ({"ACCESS_COOKIE_NAME": "a", "REFRESH_COOKIE_NAME": "r"}, ("__Host-a", "__Secure-r")),
         ({"ACCESS_COOKIE_NAME": "__Secure-a"}, ("__Secure-a", "__Secure-refresh_token")),
+        ({"ACCESS_COOKIE_NAME": "__Host-a"}, ("__Host-a", "__Secure-refresh_token")),
     ],
-    ids=["default", "on-root", "domain", "domain-on-root", "http", "renamed", "prefixed-already"],
+    ids=["default", "root", "domain", "domain-on-root", "http", "renamed", "secure-", "host-"],
 )
 def test_names_carry_the_strongest_prefix_that_fits(settings, options, names):
     """A browser holds a prefixed cookie to its promises; a plain http site can have none."""
@@ -85,8 +86,12 @@ def test_the_refresh_cookies_path_is_that_of_the_include():
 @pytest.mark.urls("django.contrib.auth.urls")
 def test_a_site_without_our_urls_is_told_what_to_edit():
     """The error says which file and which line."""
-    with pytest.raises(ImproperlyConfigured, match="Edit your ROOT_URLCONF"):
+    with pytest.raises(ImproperlyConfigured) as error:
         cookies.include_path()
+    assert str(error.value) == (
+        "tokenauth needs its URLs. Edit your ROOT_URLCONF to add "
+        "path('auth/', include('tokenauth.urls'))."
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +103,7 @@ def test_a_site_without_our_urls_is_told_what_to_edit():
         ("/auth", "/auth", True),
         ("/auth", "/auth/", False),
         ("/author/", "/auth", False),
+        ("/auth/", "/authX", False),
         ("/", "/auth/", False),
         ("/anything", "/", True),
         ("/", "/", True),
@@ -192,6 +198,14 @@ def test_a_lone_refresh_token_is_single_if_it_is_one():
     assert present(alice.refresh).refresh.claims.sid == alice.id
     assert present(alice.refresh).paired is None
     assert present(alice.refresh, mallory.refresh).refresh is None
+
+
+def test_what_a_browser_holds_is_told_by_either_token():
+    """By the access token if there is one, else by a single refresh token."""
+    session = Session(rotation=2)
+    for pair in ([session.access, session.refresh], [session.access], [session.refresh]):
+        assert present(*pair).held.rot == 2
+    assert present(session.refresh, Session().refresh).held is None
 
 
 def test_what_does_not_verify_is_as_if_it_were_not_there():

@@ -170,6 +170,23 @@ def test_the_refresh_url_costs_three_queries_at_most(expired, url, request):
     assert row().rotation == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["/whoami/?_rt={now:.0f}", "/static/x.css", f"/whoami/?a={'x' * 3000}"],
+    ids=["just-tried", "static", "too-long"],
+)
+def test_where_a_bounce_would_not_help_there_is_none(expired, url):
+    """The view answers, as to a stranger."""
+    del expired.cookies[REFRESH]
+    assert expired.get(url.format(now=time.time())).status_code != 307
+
+
+def test_the_view_does_not_see_the_mark_of_a_bounce(alice):
+    """It is between the browser and the middleware."""
+    response = alice.get(f"/echo/?a=1&_rt={int(time.time())}")
+    assert response.json()["query"] == "a=1"
+
+
 @pytest.mark.parametrize("page", ["/", "/whoami/"])
 def test_a_bounce_costs_no_query(expired, page, request):
     """An expired access token alone is sent to the refresh URL, and nothing is looked up."""

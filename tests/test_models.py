@@ -23,6 +23,7 @@ from tokenauth.exceptions import (
     InvalidToken,
     SessionEnded,
     SessionSuspended,
+    TokenAuthError,
     TokenMismatched,
     TokenReused,
 )
@@ -193,9 +194,47 @@ def test_the_caller_says_which_backend_if_there_are_several(user, settings):
     assert AuthSession.objects.start(None, user, backend="c.D").backend == "c.D"
 
 
+def test_the_backend_that_authenticated_is_noted(user, settings):
+    """As ``authenticate()`` says it, on the user."""
+    settings.AUTHENTICATION_BACKENDS = ["a.B", "c.D"]
+    user.backend = "a.B"
+    assert AuthSession.objects.start(None, user).backend == "a.B"
+
+
+def test_behind_a_proxy_the_address_is_the_persons(user, rf, settings):
+    """As far as the site trusts its proxies."""
+    settings.TOKENAUTH_TRUSTED_PROXY_COUNT = 1
+    request = rf.get("/", HTTP_X_FORWARDED_FOR="192.0.2.9", REMOTE_ADDR="10.0.0.1")
+    assert AuthSession.objects.start(request, user).ip_address == "192.0.2.9"
+
+
 def test_the_first_token_is_the_one_the_stored_row_gives(session):
     """What was made before the row was stored is made again from the database's copy."""
     assert token_of(fresh(session)) == token_of(session)
+
+
+class OnlyTheWriter:
+    """Sessions are to be read where they are written: a replica would lag behind a revoke."""
+
+    def db_for_read(self, model, **hints):
+        return "replica" if model is AuthSession else None
+
+    def db_for_write(self, model, **hints):
+        return "default" if model is AuthSession else "replica"
+
+
+def test_a_replica_is_never_asked(session, settings, clock, django_assert_num_queries):
+    """There is no database called "replica" here: who asked it would fail."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 2
+    settings.DATABASE_ROUTERS = [OnlyTheWriter()]
+    started = AuthSession.objects.start(None, session.user)
+    clock.shift(HOUR)
+    assert rotate(token_of(started)).rotation == 1
+    assert AuthSession.objects.look_up(started.pk).user == session.user
+    started.confirm()
+    started.set_auth_hash("new")
+    assert AuthSession.objects.at_writer().filter(pk=started.pk).revoke("admin") == 1
+    assert AuthSession.objects.filter(pk=session.pk).revoke("admin") == 1
 
 
 # The limit
@@ -215,6 +254,15 @@ def test_over_the_limit_the_longest_unseen_sessions_end(user, settings, clock, s
     assert (ended["session"], ended["reason"]) == (started[0], RevokeReason.LIMIT)
 
 
+def test_receivers_are_told_whose_sign_in_was_one_too_many(user, settings, request_, sent):
+    """The request of the new sign-in, which ended the old one."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 1
+    SessionFactory(user=user)
+    AuthSession.objects.start(request_, user)
+    [ended] = [kwargs for name, kwargs in sent if name == "session_revoked"]
+    assert ended["request"] is request_
+
+
 def test_a_limit_of_one_leaves_the_newest(user, settings):
     """Even if nothing tells the others apart."""
     SessionFactory.create_batch(3, user=user)
@@ -223,10 +271,9 @@ def test_a_limit_of_one_leaves_the_newest(user, settings):
     assert list(AuthSession.objects.active()) == [newest]
 
 
-@pytest.mark.parametrize("limit", [None, 0])
-def test_without_a_limit_nothing_ends(user, settings, limit):
-    """None and zero mean any number."""
-    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = limit
+def test_without_a_limit_nothing_ends(user, settings):
+    """None means any number."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = None
     SessionFactory.create_batch(4, user=user)
     assert AuthSession.objects.active().count() == 4
 
@@ -452,7 +499,10 @@ def test_a_token_that_the_database_never_knew_ends_the_session(session, clock, s
     assert [(name, kwargs["reason"]) for name, kwargs in sent] == [("session_revoked", "mismatch")]
     [record] = caplog.records
     assert record.levelname == "ERROR"
-    assert record.getMessage().startswith(f"Session {session.pk} ended: ")
+    assert record.getMessage() == (
+        f"Session {session.pk} ended: its refresh token is newer than the database. "
+        "Was a backup restored, or has a key leaked?"
+    )
 
 
 def test_reuse_is_told_once(session, clock, sent, caplog):
@@ -602,6 +652,34 @@ def test_reuse_that_another_process_saw_first_is_told_once(session, clock, monke
         rotate(raw)
     assert names(sent) == ["session_revoked"]
     assert fresh(session).revoke_reason == RevokeReason.LOGOUT
+
+
+@pytest.mark.parametrize(
+    ("fail", "words"),
+    [
+        (lambda s: rotate("nonsense"), "not a JWT"),
+        (lambda s: rotate("a.b.c"), "not signed by this site"),
+        (lambda s: AuthSession.objects.look_up(uuid4()), "has ended (expired or deleted)"),
+        (
+            lambda s: AuthSession.objects.look_up(s.pk),
+            "its time is over, unless the clock is wrong",
+        ),
+        (lambda s: rotate(token_of(s)), "expired"),
+        (
+            lambda s: tokens.remake_refresh_token(
+                AuthSession(pk=s.pk, rotated_at=NOW, expires_at=NOW)
+            ),
+            "no key of this site makes this session's refresh token",
+        ),
+    ],
+    ids=["garbage", "foreign", "gone", "over", "expired", "unmakeable"],
+)
+def test_every_refusal_says_why(session, clock, fail, words):
+    """In words for whoever reads the log, and without the token."""
+    clock.shift(30 * DAY + HOUR)
+    with pytest.raises(TokenAuthError) as refused:
+        fail(session)
+    assert str(refused.value).endswith(words)
 
 
 @pytest.mark.parametrize("spent", [False, True], ids=["rotate", "reissue"])

@@ -25,6 +25,8 @@ SID = UUID("0d9d6b0c-5a8e-4a55-9d0e-3f8f4d8f1a01")
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, UTC)
 AMBIGUOUS = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 KEY, OTHER_KEY = settings.SECRET_KEY, "tests: another key"
+KNOWN_HASH = "9596c986f2af20bb67b356496339d0a145c3dcd97752a0ed282e03b8d9fc11ae"
+KNOWN_KEY = "14709a0dce0c10d945ec0678dccac4565a877ad5adbf14e420041ef88831f462"
 BOTH = pytest.mark.parametrize("kind", [AccessToken, RefreshToken], ids=["access", "refresh"])
 
 
@@ -76,6 +78,13 @@ def test_an_access_token_says_which_session_and_rotation_for_how_long(session):
     payload = jwt.decode(raw, options={"verify_signature": False})
     assert set(payload) == {"token_type", "sid", "rot", "iat", "exp", "jti"}
     assert payload["token_type"] == "tokenauth_access"
+
+
+def test_a_new_version_makes_the_tokens_of_the_old_one(session):
+    """Were a word in how a key is derived to change, everybody would be signed out by an update."""
+    assert tokens.hash_token(tokens.make_refresh_token(session, "an old key")) == KNOWN_HASH
+    key = tokens.derive_backend("tokenauth_access", "an old key").signing_key
+    assert tokens.hash_token(key) == KNOWN_KEY
 
 
 def test_two_access_tokens_of_one_second_differ(session):
@@ -251,7 +260,7 @@ def test_what_this_site_did_not_sign_is_invalid(kind, raw):
         {"rot": True},
         {"rot": 3.0},
         {"rot": -1},
-        {"rot": 2**31},
+        {"rot": 2**31},  # see test_the_last_rotation_that_the_database_can_hold_counts
         {"rot": 10**400},
         {"iat": None},
         {"iat": "now"},
@@ -268,6 +277,12 @@ def test_a_signed_token_with_impossible_claims_is_invalid(kind, changes):
     assert kind.read(sign(kind, payload_of(kind))).rot == 3
     with pytest.raises(InvalidToken):
         kind.read(sign(kind, payload_of(kind, **changes)))
+
+
+@BOTH
+def test_the_last_rotation_that_the_database_can_hold_counts(kind):
+    """A PositiveIntegerField ends there."""
+    assert kind.read(sign(kind, payload_of(kind, rot=2**31 - 1))).rot == 2**31 - 1
 
 
 @BOTH

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -53,7 +53,8 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
             try:
                 step = flow.send(result)
             except StopIteration as done:
-                return cast("HttpResponseBase", done.value)
+                response: HttpResponseBase = done.value
+                return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
@@ -64,7 +65,8 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
             try:
                 step = flow.send(result)
             except StopIteration as done:
-                return cast("HttpResponseBase", done.value)
+                response: HttpResponseBase = done.value
+                return response
 
     def process_request(self, request: HttpRequest) -> None:
         """Give the request its lazy user; unlike Django's, without a need for sessions."""

@@ -135,7 +135,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         )
         session.expires_at = session.idle_end(now)
         session.token_hash = tokens.new_refresh_token_hash(session)
-        session.save(force_insert=True, using=router.db_for_write(self.model))
+        session.save(using=router.db_for_write(self.model))
         session.user = user  # type: ignore[assignment]  # the stubs know one user model
         self._enforce_limit(session, request)
         signals.session_started.send_robust(sender=self.model, session=session, request=request)
