@@ -95,7 +95,7 @@ def copy_to(folder: Path, modules: list[str], tests: list[str]) -> None:
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", LEFT_OUT],
         "pytest_add_cli_args_test_selection": [f"tests/test_{name}.py" for name in tests],
         "process_isolation": "forkserver",  # each mutant starts from a process that ran no test
-        "timeout_constant": 10.0,  # a busy machine needs long to make a database
+        "timeout_constant": 30.0,  # a busy machine needs long to make a database
     }
     toml = (ROOT / "pyproject.toml").read_text() + "\n[tool.mutmut]\n"
     toml += "".join(f"{key} = {value!r}\n" for key, value in settings.items())
