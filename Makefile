@@ -9,24 +9,27 @@ PINNED := --constraint .ci/constraints.txt --build-constraint .ci/constraints.tx
 COVERED := $(BIN)/coverage run -m pytest --numprocesses=auto
 
 CHROMIUM := $(shell for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do command -v "$$name" && break; done)
+NPM := $(shell command -v npm)
+# The one package from npm: finds what makes a page hard to use for some people.
+AXE := axe-core@4.14.1
 # pyenv's interpreters need not be on the PATH.
 PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*/bin/python)
 
 .DELETE_ON_ERROR: # a half-made environment is made again
 
-.PHONY: help demo test test-rest test-all prove lint format types matrix docs mutants clean
+.PHONY: help demo test test-rest test-all prove lint format types matrix docs screenshots bench mutants clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
 	$(BIN)/python manage.py demo --port "$(PORT)"
 
-test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser) ## Test on SQLite, and in Chromium if there is one
+test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE))) ## Test on SQLite, and in Chromium if there is one
 	rm -f .coverage*
 	$(COVERED)
 	TOKENAUTH_TEST_USER_MODEL=tests.Member $(COVERED) -m "users and not browser"
-	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))"
+	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(NPM),,, axe-core (npm not found))"
 
 # What knows no database is not repeated on each.
 DATABASE_FREE = bounce caching checks conf cookies demo devices docs harness interleavings languages \
@@ -71,6 +74,12 @@ docs: $(VENV)/.docs ## Build the documentation: docs/_build/index.html
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs docs/_build
 
+screenshots: $(VENV)/.screenshots ## Take the pictures in docs/images, from the demo
+	$(BIN)/python docs/screenshots.py
+
+bench: $(VENV)/.test $(VENV)/.databases ## Time each query of the admin over a million sessions (PostgreSQL)
+	$(BIN)/python -m benchmarks.admin_list --tries 3
+
 mutants: $(VENV)/.mutants ## Break the code on purpose; list what no test notices (long)
 	$(BIN)/python -m tests.mutants
 
@@ -90,6 +99,10 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt | $(BIN)/python
 	$(PIP) $(PINNED) --editable .
 	@touch $@
+
+$(VENV)/.$(AXE): | $(BIN)/python
+	npm install --prefix $(VENV) --no-save --ignore-scripts --no-audit --no-fund --loglevel=error $(AXE) && touch $@ \
+	  || echo "$(AXE) was not installed: the tests that need it will say so"
 
 $(VENV)/.%: $(VENV)/.installed
 	$(PIP) $(PINNED) --group $*

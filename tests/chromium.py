@@ -9,8 +9,9 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from django.urls import reverse
 
 from tests.factories import PASSWORD
 from tests.live import Server
+from tests.processes import ROOT
 
 ARGUMENTS = [
     "--no-sandbox",  # it refuses to run as root otherwise, as in CI
@@ -37,6 +39,25 @@ FETCH = """async ([method, url, json]) => {
     const answer = await fetch(url, {method, headers, body});
     return {status: answer.status, url: answer.url, text: await answer.text()};
 }"""
+
+#: The rules of axe-core that apply: WCAG's, levels A and AA, and what its authors advise.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+# Colours that are on their way to others would be judged half-way.
+AUDIT = """async ([rules, exclude]) => {
+    document.getAnimations().forEach(animation => animation.finish());
+    const {violations} = await axe.run({exclude}, {runOnly: rules});
+    return violations.flatMap(({id, nodes}) => nodes.map(
+        ({target, failureSummary}) => `${id}: ${target}: ${failureSummary.replace(/\\s+/g, " ")}`
+    ));
+}"""
+
+
+def find_axe() -> Path | None:
+    """Return the file of axe-core, if it was installed: `make test` does that where npm is."""
+    installed = ROOT / ".venv/node_modules/axe-core/axe.min.js"
+    file = Path(os.environ.get("AXE_CORE") or installed)
+    return file if file.is_file() else None
 
 
 def find_executable() -> str | None:
@@ -156,11 +177,11 @@ class Tab:
 
     def submit(self, selector: str = "[type=submit]") -> None:
         """Press a button that leads to another page, and wait for that page."""
-        self.run(self._submit(selector))
+        self.run(self._leave(self.page.locator(selector).first.click()))
 
-    async def _submit(self, selector: str) -> None:
+    async def _leave(self, action: Awaitable[Any]) -> None:
         async with self.page.expect_navigation():
-            await self.page.locator(selector).first.click()
+            await action
 
     def evaluate(self, script: str, argument: Any = None) -> Any:
         """Run JavaScript in the page; a promise is waited for."""
@@ -169,6 +190,26 @@ class Tab:
     def fetch(self, method: str, url: str, json: Any = None) -> Answer:
         """Call the page's ``fetch()``, with an X-CSRFToken header."""
         return Answer(**self.evaluate(FETCH, [method, url, json]))
+
+    def look(self, width: int, height: int, scheme: str = "light") -> None:
+        """Become a screen of this size, whose owner likes it light or dark."""
+        self.run(self.page.set_viewport_size({"width": width, "height": height}))
+        self.run(self.page.emulate_media(color_scheme=scheme))
+
+    def audit(self, axe: str, exclude: Sequence[str] = ()) -> list[str]:
+        """Return what axe-core finds wrong with the page, some selectors excluded."""
+        if not self.evaluate("'axe' in window"):
+            self.evaluate(axe)
+        return self.evaluate(AUDIT, [RULES, list(exclude)])
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other: "Tab", "Shift+Tab", "Enter", "Space"."""
+        for key in keys:
+            self.run(self.page.keyboard.press(key))
+
+    def leave(self, key: str) -> None:
+        """Press a key that leads to another page, and wait for that page."""
+        self.run(self._leave(self.page.keyboard.press(key)))
 
     def login(self, user: Any, *, remember: bool = True) -> None:
         """Sign in on the login page."""

@@ -10,7 +10,7 @@ from django.conf import settings
 
 import tokenauth
 from tests.browser import Browser
-from tests.chromium import Chromium, Window, find_executable
+from tests.chromium import Chromium, Window, find_axe, find_executable
 from tests.factories import StaffFactory, UserFactory
 from tests.live import Server, serve
 
@@ -86,6 +86,17 @@ def chromium(chromium_process, server) -> Iterator[Window]:
     window = Window(chromium_process, server)
     yield window
     window.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core: finds what makes a page hard to use for some people."""
+    file = find_axe()
+    if file is None:
+        leave_out(
+            "axe-core was not found: `make test` installs it if there is npm, or set AXE_CORE"
+        )
+    return file.read_text(encoding="utf-8")
 
 
 @pytest.fixture

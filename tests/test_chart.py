@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 
@@ -28,7 +30,8 @@ NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _no_kept_numbers():
+def _no_kept_numbers(monkeypatch):
+    monkeypatch.setattr(activity, "SLOW", 60)  # however busy the machine is
     cache.clear()
     yield
     cache.clear()
@@ -121,23 +124,66 @@ def test_midnight_belongs_to_one_day():
         assert [day.sign_ins for day in activity.last_days()][-2:] == [0, 1]
 
 
-def test_three_queries_count_everything(django_assert_num_queries):
+def test_a_few_queries_count_everything(django_assert_num_queries):
     """However many there are."""
-    make(timezone.now() - DAY)
-    with django_assert_num_queries(3):
-        activity.last_days()
+    for _ in range(2):
+        make(timezone.now() - DAY)
+        with django_assert_num_queries(6):
+            activity.last_days()
+
+
+def sessions_of_two_months():
+    """Begun and ended by chance, some of them in the same moment."""
+    chance, now = random.Random(11), timezone.now()  # noqa: S311  # no secret
+    for _ in range(60):
+        begin = now - chance.random() * 60 * DAY
+        end = chance.choice([begin + chance.random() * 30 * DAY, now - DAY, None])
+        make(begin, end and min(now, end), chance.choice(["", *RevokeReason.values]))
+
+
+@pytest.mark.parametrize("together", [1, 2, 7])
+def test_no_statement_counts_more_than_so_many(monkeypatch, together):
+    """And the numbers are the same."""
+    with time_machine.travel(NOON, tick=False):
+        sessions_of_two_months()
+        expected = activity.last_days()
+        monkeypatch.setattr(activity, "TOGETHER", together)
+        with CaptureQueriesContext(connection) as made:
+            assert activity.last_days() == expected
+    assert len(made) > activity.DAYS / together
 
 
 def test_what_took_long_to_count_is_kept_for_a_while(monkeypatch, django_assert_num_queries):
     """On a large site it changes little in ten minutes; on a small one it is always fresh."""
     make(timezone.now())
-    for slow, queries in [(60, 3), (-1, 0)]:
+    for slow, queries in [(60, 6), (-1, 0)]:
         monkeypatch.setattr(activity, "SLOW", slow)
         first = activity.last_days()
         make(timezone.now())
         with django_assert_num_queries(queries):
             again = activity.last_days()
         assert (again == first) is (queries == 0)
+
+
+def test_what_is_over_is_counted_once_a_day(monkeypatch, django_assert_num_queries):
+    """Where that takes long: today is counted again after a while, and the rest at midnight."""
+    monkeypatch.setattr(activity, "SLOW", -1)
+    with time_machine.travel(NOON, tick=False) as clock:
+        make(NOON - 3 * DAY)
+        make(NOON - 3 * DAY, NOON + DAY / 48, "")
+        before = activity.last_days()
+        clock.shift(activity.KEPT + DAY / 24)
+        make(timezone.now())
+        make(timezone.now(), timezone.now(), "reuse")
+        with django_assert_num_queries(2):
+            *past, today = activity.last_days()
+        assert past == before[:-1]
+        assert (before[-1].active, today.active) == (2, 2)
+        assert (today.sign_ins, today.thefts) == (2, 1)
+        cache.clear()
+        assert activity.last_days() == [*past, today]
+        clock.shift(DAY)
+        assert activity.last_days()[-2].sign_ins == 2
 
 
 def svg_of(html):

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from tests.factories import SessionFactory, UserFactory
 from tokenauth.models import AuthSession
@@ -129,3 +129,33 @@ def test_whose_sessions_end_has_to_be_said(args):
     with pytest.raises(CommandError, match="--all"):
         run("tokenauth_revoke", *args)
     assert AuthSession.objects.active().count() == 1
+
+
+# Both
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "es", "zh-hans"])
+def test_commands_speak_the_sites_language(user, language):
+    """In all that they say, as ``LANGUAGE_CODE`` has it; what ``--help`` says is English."""
+    say = [
+        ("tokenauth_clear",),
+        ("tokenauth_clear", "--dry-run"),
+        ("tokenauth_revoke", "--all"),
+        ("tokenauth_revoke", "--user=nobody"),
+    ]
+    said = {}
+    for code in ("en", language):
+        with translation.override(code):
+            said[code] = [speak(*words) for words in say]
+            ended(revoked_at=91), SessionFactory()
+            said[code] += [speak(*words) for words in reversed(say[:3])]
+    assert not set(said["en"]) & set(said[language])
+    assert ["nobody" in text for text in said[language]] == [False] * 3 + [True] + [False] * 3
+
+
+def speak(*words):
+    """What a command says, its error included."""
+    try:
+        return run(*words)
+    except CommandError as error:
+        return str(error)

@@ -12,6 +12,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import django as django_package
 import pytest
 import time_machine
 from django.core.cache import cache
@@ -162,6 +163,27 @@ def test_the_label_of_a_button_contains_what_is_written_on_it(language):
     with translation.override(language):
         label = translation.gettext("Sign out %(device)s")
         assert translation.gettext("Sign out").casefold() in label.casefold()
+
+
+#: Words that Django has as well, and means the same by. Of the two translations a site sees the one
+#: of the app that stands first in its INSTALLED_APPS.
+DJANGOS = {
+    *("IP address", "Time", "Action", "All", "now", "today", "user", "session", "sessions"),
+    *("Are you sure?", "Yes, I’m sure", "No, take me back"),
+}
+
+
+def test_djangos_catalogues_mean_the_same_by_the_same_word(language):
+    """Its "active" is a person's, whose gender is not a session's: ours has a context."""
+    name = f"locale/{translation.to_locale(language)}/LC_MESSAGES/django.mo"
+    django = Path(django_package.__file__).parent
+    theirs = set()
+    for path in [django / "conf" / name, *django.glob(f"contrib/*/{name}")]:
+        with path.open("rb") as file:
+            theirs |= set(gettext.GNUTranslations(file)._catalog)
+    ours = {fields["msgid"] for fields in catalogue(language)[1] if "msgctxt" not in fields}
+    assert {"active", "Sessions"} <= theirs
+    assert (ours & theirs) - DJANGOS == set()
 
 
 # The source

@@ -1,11 +1,12 @@
 """Staff see every session, and end any of them at once."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import (
@@ -20,11 +21,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import lazy
 from django.utils.html import format_html
-from django.utils.timesince import timesince
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
-from . import chart, listing, staff
+from . import chart, listing, staff, wording
 from .models import AuthSession
 from .sessions import AuthSessionQuerySet
 from .user_admin import AuthSessionsUserAdminMixin, extend_default_user_admin
@@ -33,7 +34,7 @@ __all__ = ["AuthSessionAdmin", "AuthSessionsUserAdminMixin"]
 
 #: What an address may filter by. Not the hashes: who asks often enough whether one begins with
 #: an "a" has read it.
-FILTERS = {"user", "created_at", "last_seen_at", "expires_at", "revoke_reason", "ip_address"}
+FILTERS = {"user", "ip_address", "revoke_reason"}.union(*listing.TIMES.values())
 
 
 @admin.register(AuthSession)
@@ -55,7 +56,7 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         "state",
     )
     list_display_links = ("device",)
-    list_filter = (listing.StatusFilter, listing.PersonFilter, "last_seen_at", "created_at")
+    list_filter = (listing.StatusFilter, listing.PersonFilter)  # and see get_list_filter
     list_select_related = ("user",)
     paginator = listing.BoundedPaginator
     show_full_result_count = False
@@ -88,15 +89,16 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         name, opts = session.user.get_username(), session.user._meta
         page = f"admin:{opts.app_label}_{opts.model_name}_change"
         try:
-            url = reverse(page, args=[session.user_id], current_app=self.admin_site.name)
+            url = reverse(page, args=[quote(session.user_id)], current_app=self.admin_site.name)
         except NoReverseMatch:
             return name
         return format_html('<a href="{}">{}</a>', url, name)
 
     @admin.display(description=gettext_lazy("device"))
     def device(self, session: AuthSession) -> str:
-        """Name the browser and the system."""
-        return session.device or session.user_agent or _("Unknown device")
+        """Name the browser and the system; else what it calls itself, which may be long."""
+        name = session.device or Truncator(session.user_agent).chars(60)
+        return name or _("Unknown device")
 
     @admin.display(description=gettext_lazy("IP address"))
     def address(self, session: AuthSession) -> str | None:
@@ -106,8 +108,7 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
     @admin.display(description=gettext_lazy("last seen"), ordering="last_seen_at")
     def last_seen(self, session: AuthSession) -> str:
         """Say how long ago, and exactly when to who asks."""
-        since = timesince(session.last_seen_at, depth=1)
-        return moment(session.last_seen_at, _("%(since)s ago") % {"since": since})
+        return moment(session.last_seen_at, wording.ago(session.last_seen_at))
 
     @admin.display(description=gettext_lazy("signed in"), ordering="created_at")
     def signed_in(self, session: AuthSession) -> str:
@@ -119,6 +120,11 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         """Show the day."""
         return moment(session.expires_at)
 
+    @admin.display(description=gettext_lazy("revoked"), ordering="revoked_at")
+    def revoked(self, session: AuthSession) -> str:
+        """Show the day."""
+        return moment(session.revoked_at) if session.revoked_at else ""
+
     @admin.display(description=gettext_lazy("status"))
     def state(self, session: AuthSession) -> str:
         """Say whether the session lives, and why not."""
@@ -126,7 +132,7 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
             return str(session.get_revoke_reason_display())
         if not session.active:
             return _("expired")
-        return _("active (this session)") if session.is_current else _("active")
+        return _("active (this session)") if session.is_current else pgettext("session", "active")
 
     # What is listed
 
@@ -134,10 +140,28 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         """Use our list."""
         return listing.SessionList
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Say of what was ended when it was, not when it would have expired."""
+        shown = super().get_list_display(request)
+        ended = "revoked_at" in listing.TIMES[listing.status_of(request)]
+        return ["revoked" if ended and column == "expires" else column for column in shown]
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Offer the times that there is an index for."""
+        times = listing.TIMES[listing.status_of(request)]
+        return [*super().get_list_filter(request), *((t, listing.TimeFilter) for t in times)]
+
     def get_ordering(self, request: HttpRequest) -> tuple[str]:
-        """Put first who was here last; of the expired, what expired last."""
-        expired = request.GET.get("status") == listing.EXPIRED
-        return ("-expires_at",) if expired else ("-last_seen_at",)
+        """Put first who was here last; of what ended, what ended last."""
+        return (f"-{listing.orders(request)[0]}",)
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
+        """Offer the orders that there is an index for."""
+        shown = self.get_list_display(request)
+        columns = [getattr(self, str(name), name) for name in shown]
+        orders = [getattr(column, "admin_order_field", column) for column in columns]
+        allowed = listing.orders(request)
+        return [name for name, order in zip(shown, orders, strict=True) if order in allowed]
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[AuthSession], search_term: str
@@ -160,8 +184,7 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Put the picture above the list. Drawn by the template, and so only where it is shown."""
-        link = request.path
-        picture = {"draw_chart": lambda: chart.draw(link)}
+        picture = {"draw_chart": lambda: chart.draw(request.path)}
         return super().changelist_view(request, picture | (extra_context or {}))
 
     # What is done
@@ -209,15 +232,10 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         fields: list[tuple[str, str]] | None = None,
     ) -> HttpResponse | None:
         if "confirmed" not in request.POST and staff.is_own(request, sessions):
-            question = _("The session by which you are signed in is among them.")
-            return staff.ask_first(
-                request,
-                self.admin_site,
-                question=question,
-                back=back,
-                fields=fields or [],
-                own=True,
-            )
+            among = _("The session by which you are signed in is among them.")
+            question = among if fields else _("This is the session by which you are signed in.")
+            show = partial(staff.ask_first, request, self.admin_site, own=True)
+            return show(question=question, back=back, fields=fields or [])
         self.message_user(request, staff.revoke(request, sessions), messages.SUCCESS)
         return None
 

@@ -1,8 +1,11 @@
 """List sessions in the admin: which, in what order and how far, with ten million in the table.
 
-Nothing here looks at more rows than the page needs: no ``COUNT(*)``, no ``date_hierarchy`` (it
-reads every row for the least and the greatest date), no ``LIKE '%…%'``. Each filter and each order
-has an index; tests/test_admin_scale.py asks PostgreSQL whether it is used.
+Nothing here looks at many more rows than the page needs: no ``COUNT(*)``, no ``date_hierarchy``
+(it reads every row for the least and the greatest date), no ``LIKE '%…%'``. Each filter and each
+order has an index, but not each pair of them: no index narrows down by one time and sorts by
+another. So a list is sorted by the time that it is narrowed down by, and what ended offers the time
+of its end alone. tests/test_admin_scale.py asks PostgreSQL for its plans, and
+``python -m benchmarks.admin_list`` takes the time of each pair.
 """
 
 from collections.abc import Iterator
@@ -10,12 +13,12 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import models
-from django.db.models import Q
+from django.db.models.functions import Least
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -31,11 +34,35 @@ from .staff import current_session
 #: How many sessions a list leads to; whoever looks for others filters or searches.
 REACH = 1000
 #: How many people a search finds: each has sessions of their own.
-PEOPLE = 100
-#: What is never sorted the other way round.
-NEWEST_FIRST = {"last_seen_at", "created_at"}
+PEOPLE = 25
 
 ACTIVE, ENDED, EXPIRED, ALL = "active", "ended", "expired", "all"
+#: By which times a list is narrowed down and sorted, the usual order first.
+TIMES = {
+    **dict.fromkeys([ACTIVE, ALL], ("last_seen_at", "created_at")),
+    **dict.fromkeys([ENDED, *RevokeReason.values], ("revoked_at",)),
+    EXPIRED: ("expires_at",),
+}
+
+
+def status_of(request: HttpRequest) -> str:
+    """Return the status that is listed: unless something else is chosen, what lives."""
+    chosen = request.GET.get("status", ACTIVE)
+    return chosen if chosen in TIMES else ACTIVE
+
+
+def orders(request: HttpRequest) -> tuple[str, ...]:
+    """Return the columns that the list may be sorted by, the usual one first.
+
+    "Last seen" is in the index of what one person has, and in that of an address.
+    """
+    status = status_of(request)
+    if request.GET.get(SEARCH_VAR) or PersonFilter.parameter_name in request.GET:
+        return ("last_seen_at",)
+    narrowed = [name for name in TIMES[status] if any(p.startswith(name) for p in request.GET)]
+    if narrowed:
+        return tuple(narrowed[-1:])
+    return TIMES[status] + (("expires_at",) if status == ACTIVE else ())
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -65,29 +92,43 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the s
 class SessionList(ChangeList):
     """The admin's list, that knows which session is one's own and how it is sorted."""
 
+    #: The column that it is sorted by, with a minus if descending.
+    order: str
+
     def get_results(self, request: HttpRequest) -> None:
-        """Mark the session that asks."""
+        """Mark the session that asks, and offer nothing that would do nothing."""
         super().get_results(request)
         current = current_session(request)
         for session in self.result_list:
             session.is_current = session.pk == current
+        self.show_admin_actions = bool(self.result_count)
+        if not (self.query or self.has_active_filters):
+            self.full_result_count = self.result_count  # no "Show all"
 
     def get_ordering(
         self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
     ) -> list[Any]:
         """Sort by one column, the newest first: what an index can do.
 
-        No second column, not even Django's primary key, for whose sake PostgreSQL would sort the
+        No further column, not even Django's primary key, for whose sake PostgreSQL would sort the
         sessions of the same microsecond. And not the oldest first: those have ended, so whoever
         looks for the active ones would wade through all of them. ``expires_at`` can do both.
         """
-        first = str(super().get_ordering(request, queryset)[0])
-        return [f"-{first}" if first in NEWEST_FIRST else first]
+        asked, allowed = str(super().get_ordering(request, queryset)[0]), orders(request)
+        column = asked.removeprefix("-")
+        if column not in allowed:
+            column = allowed[0]
+            asked = f"-{column}"
+        if column != "expires_at":
+            self.order = f"-{column}"
+            return [self.order]
+        self.order = asked
+        # Nobody revoked any of these, but PostgreSQL finds the index by its first column alone.
+        return [asked.replace(column, "revoked_at"), asked]
 
     def get_ordering_field_columns(self) -> dict[int, Any]:
         """Point the arrow at the column that the list is sorted by, whatever was asked for."""
-        first = str(self.queryset.query.order_by[0])
-        name, arrow = first.removeprefix("-"), "desc" if first.startswith("-") else "asc"
+        name, arrow = self.order.removeprefix("-"), "desc" if self.order.startswith("-") else "asc"
         columns = enumerate(self.list_display)
         return {i: arrow for i, column in columns if self.get_ordering_field(column) == name}
 
@@ -110,12 +151,17 @@ class StatusFilter(admin.SimpleListFilter):
         return chosen if chosen in dict(self.lookup_choices) else ACTIVE
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Offer no "All" above the others: here it is one of them."""
+        """Offer no "All" above the others: here it is one of them.
+
+        What another status is not narrowed down or sorted by is left behind.
+        """
         for value, title in self.lookup_choices:
             link = {self.parameter_name: None if value == ACTIVE else value}
+            alike = TIMES[value] == TIMES[self.value()]
+            left = [] if alike else [ORDER_VAR, *TIMES[self.value()]]
             yield {
                 "selected": self.value() == value,
-                "query_string": changelist.get_query_string(link),
+                "query_string": changelist.get_query_string(link, left),
                 "display": title,
             }
 
@@ -129,12 +175,12 @@ class StatusFilter(admin.SimpleListFilter):
         if chosen == ACTIVE:
             # The reason, which is empty as long as nobody revoked, is for the index.
             return cast("AuthSessionQuerySet", queryset.filter(revoke_reason="")).active()
-        # Idle or not, a session expires at `expires_at` at the latest: see `idle_end`.
         if chosen == ENDED:
-            return queryset.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=now))
+            return queryset.filter(revoked_at__isnull=False)
         if chosen == EXPIRED:
-            return queryset.filter(revoke_reason="", expires_at__lte=now)
-        return queryset.filter(revoke_reason=chosen)
+            # Idle or not, a session expires at `expires_at` at the latest: see `idle_end`.
+            return queryset.filter(revoked_at__isnull=True, revoke_reason="", expires_at__lte=now)
+        return queryset.filter(revoked_at__isnull=False, revoke_reason=chosen)
 
 
 class PersonFilter(admin.SimpleListFilter):
@@ -160,6 +206,14 @@ class PersonFilter(admin.SimpleListFilter):
         """Narrow the list down."""
         person: Any = self.value()
         return queryset.filter(user=person) if person else None
+
+
+class TimeFilter(admin.DateFieldListFilter):
+    """Django's, without "No date" and "Has date": the status tells that."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.links = self.links[:5]
 
 
 def username_field() -> Any:
@@ -189,4 +243,9 @@ def search(queryset: models.QuerySet[AuthSession], term: str) -> models.QuerySet
         found = people.filter(**{f"{field.name}__{lookup}": term}).values_list("pk", flat=True)
     except (ValueError, ValidationError):
         return queryset.none()
-    return queryset.filter(user__in=list(found[:PEOPLE]))
+    pks = list(found[:PEOPLE])
+    if len(pks) > 1:
+        # The same order in words that no index knows: rather than these people's few sessions
+        # PostgreSQL would read everybody's in the order of the list, hoping to meet theirs soon.
+        queryset = queryset.order_by(Least("last_seen_at", "last_seen_at").desc())
+    return queryset.filter(user__in=pks)

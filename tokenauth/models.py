@@ -30,6 +30,7 @@ class AuthSession(models.Model):
         models.CASCADE,
         related_name="auth_sessions",
         verbose_name=_("user"),
+        db_index=False,  # tokenauth_user begins with it
     )
     backend = models.CharField(_("authentication backend"), max_length=255)
     auth_hash = models.CharField(max_length=255, blank=True, editable=False)
@@ -40,7 +41,7 @@ class AuthSession(models.Model):
     confirmed = models.BooleanField(_("token confirmed"), default=False)
     created_at = models.DateTimeField(_("signed in"))
     last_seen_at = models.DateTimeField(_("last seen"), db_index=True)
-    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    expires_at = models.DateTimeField(_("expires"))
     absolute_expires_at = models.DateTimeField(_("expires in any case"))
     persistent = models.BooleanField(_("kept signed in"), default=True)
     adopted_from = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001  # unique only among those that were adopted
@@ -68,6 +69,7 @@ class AuthSession(models.Model):
         ordering = ("-last_seen_at",)
         # For the admin (test_admin_scale shows which is for what). The reason of a session that
         # was not revoked is empty, so the active ones stand together, in the order of the list.
+        # Every rotation writes to each of them: what another one can do has none of its own.
         indexes = [
             models.Index(fields=["created_at"], name="tokenauth_created"),
             models.Index(fields=["user", "last_seen_at"], name="tokenauth_user"),

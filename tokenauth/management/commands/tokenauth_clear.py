@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tokenauth.conf import conf
@@ -33,14 +34,14 @@ class Command(BaseCommand):
         else:
             count = self.remove(old, max(1, batch_size))
             text = ngettext("%d session removed.", "%d sessions removed.", count)
-        self.stdout.write(text % count if count else "Nothing to remove.")
+        self.stdout.write(text % count if count else _("Nothing to remove."))
 
     def old_sessions(self) -> AuthSessionQuerySet:
         """Return the sessions that were revoked or expired before the history begins."""
         begin = timezone.now() - conf.HISTORY_LIFETIME
-        return AuthSession.objects.at_writer().filter(
-            Q(revoked_at__lt=begin) | Q(expires_at__lt=begin)
-        )
+        # Nobody revokes what has expired. The empty reason is for the index.
+        expired = Q(revoked_at__isnull=True, revoke_reason="", expires_at__lt=begin)
+        return AuthSession.objects.at_writer().filter(Q(revoked_at__lt=begin) | expired)
 
     def remove(self, old: AuthSessionQuerySet, batch_size: int) -> int:
         """Delete batch after batch and return how many rows went."""

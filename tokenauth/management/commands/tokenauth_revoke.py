@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tokenauth.models import AuthSession
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             sessions = sessions.filter(user=self.find(user))
         count = sessions.revoke(RevokeReason.ADMIN)
         text = ngettext("%d session ended.", "%d sessions ended.", count)
-        self.stdout.write(text % count if count else "No active session.")
+        self.stdout.write(text % count if count else _("No active session."))
 
     def find(self, name: str) -> Any:
         """Return the user of that name. Raises CommandError."""
@@ -37,4 +38,5 @@ class Command(BaseCommand):
         try:
             return model._default_manager.get_by_natural_key(name)
         except model.DoesNotExist:
-            raise CommandError(f"There is no user {name!r}. Check the spelling.") from None
+            message = _("There is no user %(name)s. Check the spelling.") % {"name": repr(name)}
+            raise CommandError(message) from None
