@@ -257,6 +257,16 @@ def test_a_cookie_until_the_browser_closes_has_no_max_age(put, name, path):
     assert (response.cookies[name]["max-age"], response.cookies[name]["expires"]) == ("", "")
 
 
+@PUTS
+def test_a_deletion_is_understood_without_max_age_too(put, name, path):
+    """By its date, as Django's own are; a cookie that is set has one to come."""
+    put(response := HttpResponse(), "", 0)
+    assert response.cookies[name]["expires"] == "Thu, 01 Jan 1970 00:00:00 GMT"
+    for max_age in (1, 60):
+        put(response := HttpResponse(), "value", max_age)
+        assert "1970" not in response.cookies[name]["expires"]
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"COOKIE_DOMAIN": "site.test"}, {"COOKIE_SAMESITE": "None"}, {"COOKIE_SECURE": False}],
