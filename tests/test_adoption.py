@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from tests import urls, views
 from tests.factories import PASSWORD
+from tokenauth import django_sessions
 from tokenauth.models import AuthSession
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
@@ -198,6 +199,23 @@ def test_a_parallel_adopter_that_writes_leaves_no_data_behind(old, new_browser, 
         old.fetch("POST", "/django-logout/")
     assert who(old) == "anonymous"
     assert old.get("/session-data/").text == ""
+
+
+@pytest.mark.parametrize("url", ["api/session/", "api/sessions/", "sessions/"])
+def test_our_pages_know_nobody_whose_session_a_parallel_adopter_lost(old, monkeypatch, url):
+    """Adopted by another request, and ended before this one was answered."""
+    adopt = django_sessions.adopt
+
+    def lose(request, user):
+        adopt(request, user)
+        AuthSession.objects.revoke("admin")
+
+    monkeypatch.setattr(django_sessions, "adopt", lose)
+    answer = old.fetch("GET", f"/auth/{url}")
+    assert answer.status_code == 200
+    assert "alice" not in answer.text
+    assert who(old) == "anonymous"
+    assert AuthSession.objects.count() == 1
 
 
 def test_a_lost_answer_is_harmless(old, alice):

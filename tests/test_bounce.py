@@ -142,13 +142,20 @@ def test_where_a_bounce_does_no_good_there_is_none(settings, path, options, boun
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_url_that_is_too_long_to_carry_is_not_bounced(method):
-    """The request line that would come back has at most 2,048 bytes, quoting included."""
-    room = bounce.MAX_REQUEST_LINE - len(
-        f"{method} {bounce.refresh_url(request(path='/?a'))} HTTP/1.1"
-    )
+    """On the way back it has 2,048 bytes at most."""
+    room = bounce.MAX_URL - len("/?a")
     assert bounce.can_bounce(request(method, path=f"/?a{'x' * room}")) is True
     assert bounce.can_bounce(request(method, path=f"/?a{'x' * (room + 1)}")) is False
-    assert bounce.can_bounce(request(method, path=f"/?a{'%25' * (room // 5 + 1)}")) is False
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_url_that_is_too_long_when_quoted_is_not_bounced(method):
+    """The request line to the refresh URL has 3,500 bytes at most; each "&" takes three."""
+    line = f"{method} {bounce.refresh_url(request(path='/?a'))} HTTP/1.1"
+    count, rest = divmod(bounce.MAX_REQUEST_LINE - len(line), 3)
+    path = f"/?a{'&' * count}{'x' * rest}"
+    assert bounce.can_bounce(request(method, path=path)) is True
+    assert bounce.can_bounce(request(method, path=path + "x")) is False
 
 
 # Where to

@@ -27,7 +27,7 @@ from rest_framework_simplejwt.tokens import AccessToken as BearerToken
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth import signals
-from tokenauth.bounce import MAX_REQUEST_LINE
+from tokenauth.bounce import MAX_REQUEST_LINE, MAX_URL
 from tokenauth.models import AuthSession
 from tokenauth.sessions import RevokeReason
 from tokenauth.urls import urlpatterns as our_urls
@@ -642,7 +642,8 @@ def test_every_command_that_shows_a_claim_finds_tests(page):
 
 def test_the_longest_url_is_the_codes():
     """The page about nginx says how long a refresh request line may be."""
-    assert f"{MAX_REQUEST_LINE:,} bytes" in PAGES["docs/how-to/nginx.md"]
+    for limit in (MAX_URL, MAX_REQUEST_LINE):
+        assert f"{limit:,} bytes" in PAGES["docs/how-to/nginx.md"]
 
 
 @each_page

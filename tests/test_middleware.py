@@ -1,5 +1,6 @@
 """The middleware: what a request costs, who it turns out to be, and which cookies go out."""
 
+import asyncio
 import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -48,9 +49,16 @@ def patient(request: HttpRequest) -> HttpResponse:
     return text(request.user.get_username())
 
 
+async def async_twice(request: HttpRequest) -> HttpResponse:
+    """Ask who is there in two tasks at once."""
+    users = await asyncio.gather(request.auser(), request.auser())
+    return text(" ".join(user.get_username() for user in users))
+
+
 urlpatterns = [
     *urls.urlpatterns,
     path("patient/", patient),
+    path("async/twice/", async_twice),
     path("session/", session),
     path("async/session/", async_session),
 ]
@@ -471,6 +479,13 @@ def test_a_database_that_goes_down_during_the_view_costs_nobody_the_session(
     assert not response.cookies
     outage.ends()
     assert who(expired) == user.get_username()
+
+
+@pytest.mark.parametrize("visitor", ["async"], indirect=True)
+def test_two_tasks_of_one_view_are_told_the_same(alice, user):
+    """The second does not take who is being looked up for a stranger."""
+    name = user.get_username()
+    assert alice.get("/async/twice/").content.decode() == f"{name} {name}"
 
 
 def test_who_asks_again_after_an_outage_is_told(alice, outage, settings):

@@ -18,9 +18,12 @@ from .origins import from_this_site, is_navigation
 MARKER = "_rt"
 #: Seconds for which a marker stops the next bounce.
 MARKER_LIFETIME = 15
-#: The way back carries the URL beside both cookies (1,350 bytes), and nginx reads 4,096 bytes of
-#: headers; Django takes no ``next`` whose path is over 2,048 (gunicorn's limit is 4,094).
-MAX_REQUEST_LINE = 2048
+#: Bytes of a URL that is returned to: it stands in a header beside both cookies (1,350 bytes), and
+#: nginx reads 4,096 bytes of headers. Django takes no ``next`` whose path is longer, either.
+MAX_URL = 2048
+#: Bytes of the request that goes there, the URL in it quoted; its answer (400 bytes and the URL)
+#: sets no cookie. Gunicorn's limit is 4,094.
+MAX_REQUEST_LINE = 3500
 CHUNK = 64 * 1024
 
 
@@ -68,6 +71,7 @@ def can_bounce(request: HttpRequest) -> bool:
         or is_public_file(request.path)
         or is_embedded_elsewhere(request)
         or not (from_this_site(request) or is_navigation(request))
+        or len(request.get_full_path()) > MAX_URL
         or len(f"{request.method} {refresh_url(request)} HTTP/1.1") > MAX_REQUEST_LINE
     )
 

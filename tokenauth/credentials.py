@@ -34,7 +34,8 @@ class Credentials:
         #: The live session that authenticated the request.
         self.session: AuthSession | None = None
         self.user: AbstractBaseUser | AnonymousUser = AnonymousUser()
-        self.resolved = False
+        #: Whether that is known, or being found out (Django's own code may ask meanwhile).
+        self.resolved = self.resolving = False
         #: Whether anybody asked who this is: then the response varies on the cookie.
         self.accessed = False
         #: The access token that counts after this response: the one that came or a new one.
@@ -94,16 +95,16 @@ class Credentials:
     def resolve(self) -> None:
         """Find out who this is, once: one query, that joins session and user."""
         self.accessed = True
-        if self.resolved:
+        if self.resolved or self.resolving:
             return
-        self.resolved = True
+        self.resolving = True
         try:
             self._find_out()
-        except BaseException:
-            # A database that is down, or an async view that did not await: who asks again is
-            # told again, and not that nobody is signed in.
-            self.resolved = False
-            raise
+            self.resolved = True
+        finally:
+            # Also after a database that is down, or an async view that did not await: who asks
+            # again is told, and not that nobody is signed in.
+            self.resolving = False
 
     def _find_out(self) -> None:
         access = self.presented.access
@@ -132,8 +133,8 @@ class Credentials:
                 self.access = self.presented.access
 
     def _accept(self, session: AuthSession) -> None:
-        self.resolved = True
         self.session, self.user = session, session.user
+        self.resolved = True
         self.accepted.add(session.pk)
 
     def _note_end(self, ended: SessionEnded) -> None:

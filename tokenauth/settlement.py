@@ -7,6 +7,7 @@ view's transaction, so ATOMIC_REQUESTS can roll none of it back.
 import time
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -140,14 +141,18 @@ def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
 
 
 def adopt_now(credentials: Credentials) -> None:
-    """Adopt before our own view answers; it runs in no transaction and says which session it is.
+    """Adopt before our own view answers, which says which session it is.
 
-    A view of the site's is adopted after it ran: ATOMIC_REQUESTS could roll the session back.
+    The view must run outside a transaction (``urls`` sees to that). A view of the site's is adopted
+    after it ran: ATOMIC_REQUESTS could roll the session back.
     """
     credentials.get_user()
     user, credentials.adoptable = credentials.adoptable, None
-    if user is not None:
-        adopt(credentials, user)
+    if user is None:
+        return
+    adopt(credentials, user)
+    if credentials.session is None:  # adopted by a parallel request, and ended since
+        credentials.user, credentials.adoptable = AnonymousUser(), None
 
 
 def follow_modification(credentials: Credentials) -> None:

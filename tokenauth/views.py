@@ -79,7 +79,10 @@ def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:
 
 
 def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
-    """Return the signed-in person's active sessions, the last seen first."""
+    """Return the signed-in person's active sessions, the last seen first.
+
+    An old Django session is adopted first: then ``credentials.session`` is the one that asks.
+    """
     settlement.adopt_now(credentials)
     user: Any = credentials.get_user()
     return AuthSession.objects.at_writer().active().filter(user=user.pk).order_by("-last_seen_at")

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('confirmed', models.BooleanField(default=False, verbose_name='token confirmed')),
                 ('created_at', models.DateTimeField(verbose_name='signed in')),
                 ('last_seen_at', models.DateTimeField(db_index=True, verbose_name='last seen')),
-                ('expires_at', models.DateTimeField(db_index=True, verbose_name='expires')),
+                ('expires_at', models.DateTimeField(verbose_name='expires')),
                 ('absolute_expires_at', models.DateTimeField(verbose_name='expires in any case')),
                 ('persistent', models.BooleanField(default=True, verbose_name='kept signed in')),
                 ('adopted_from', models.CharField(editable=False, max_length=64, null=True, unique=True)),
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('user_agent', models.CharField(blank=True, max_length=512, verbose_name='user agent')),
                 ('revoked_at', models.DateTimeField(null=True, verbose_name='revoked')),
                 ('revoke_reason', models.CharField(blank=True, choices=[('logout', 'signed out'), ('user', 'ended by its owner'), ('admin', 'ended by staff'), ('reuse', 'its token was used twice'), ('mismatch', 'its token is newer than the database'), ('limit', 'too many sessions'), ('replaced', 'replaced by a new sign-in')], max_length=10, verbose_name='reason')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='auth_sessions', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='auth_sessions', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={
                 'verbose_name': 'session',
