@@ -97,6 +97,17 @@ def test_a_client_that_does_not_say_that_it_navigates_is_told_too(client, alice)
     assert [(morsel.value, morsel["max-age"]) for morsel in dead] == [("", 0)]
 
 
+@pytest.mark.parametrize(("mode", "swept"), [("cors", True), ("navigate", False)])
+def test_a_script_that_is_redirected_keeps_no_dead_cookie(client, alice, mode, swept):
+    """It reads no login page; for a person the token goes with that page."""
+    data = {"username": alice.get_username(), "password": PASSWORD}
+    client.post("/auth/login/", data, secure=True)
+    AuthSession.objects.all().revoke(RevokeReason.ADMIN)
+    answer = client.get("/private/", secure=True, headers={"Sec-Fetch-Mode": mode})
+    assert answer.status_code == 302
+    assert any(name.endswith("refresh_token") for name in answer.cookies) is swept
+
+
 @pytest.mark.usefixtures("cookie_path")
 def test_a_theft_is_told_to_whoever_held_the_token(browser, new_browser, alice, clock):
     """The owner must know; the thief knows already."""
