@@ -29,6 +29,7 @@ pytestmark = [
 LIST = "admin:tokenauth_authsession_changelist"
 NASTY = '"><script>alert(1)</script>'
 
+NAME = get_user_model().USERNAME_FIELD
 #: The only admin of a site: under another name, in another place, with people of its own kind.
 the_site = django_admin.AdminSite(name="back_office")
 
@@ -37,13 +38,14 @@ class PeopleAdmin(AuthSessionsUserAdminMixin, UserAdmin):
     """A site's own user admin, with everything that it may bring along."""
 
     inlines = ()
-    fieldsets = ((None, {"fields": ("username", "is_active")}),)
-    readonly_fields = ("username",)
+    fieldsets = ((None, {"fields": (NAME, "is_active")}),)
+    list_display = ordering = search_fields = readonly_fields = (NAME,)
+    list_filter = filter_horizontal = ()
     change_form_template = "admin/change_form.html"
 
     def get_queryset(self, request):
         """Show nobody whose name says so."""
-        return super().get_queryset(request).exclude(username__startswith="hidden")
+        return super().get_queryset(request).exclude(**{f"{NAME}__startswith": "hidden"})
 
 
 the_site.register(get_user_model(), PeopleAdmin)
