@@ -195,14 +195,26 @@ def test_an_old_django_session_is_listed_at_once(client, user):
     assert "This device" in rows(page)[0]
 
 
-def test_who_has_no_session_sees_no_table(settings, client, user):
-    """Signed in by a proxy in this very request: there is a page all the same."""
+@pytest.fixture
+def by_the_proxy(settings, user):
+    """Headers with which a proxy signs a person in, in the very request that brings them."""
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.ProxyUserMiddleware"]
-    name = {"Remote-User": user.get_username()}
-    page = client.get(reverse("tokenauth:session_list"), secure=True, headers=name).text
+    return {"Remote-User": user.get_username()}
+
+
+def test_who_has_no_session_yet_sees_no_table(client, by_the_proxy):
+    """There is a page all the same."""
+    page = client.get(reverse("tokenauth:session_list"), secure=True, headers=by_the_proxy).text
     assert "on this device and nowhere else" in page
     assert rows(page) == []
+
+
+def test_who_has_no_session_yet_ends_all(client, user, by_the_proxy):
+    """All of them are elsewhere."""
+    sessions = [session_on("Edge on Windows", user) for _ in range(2)]
+    client.post(reverse("tokenauth:session_revoke_others"), secure=True, headers=by_the_proxy)
+    assert not AuthSession.objects.active().filter(pk__in=[s.pk for s in sessions]).exists()
 
 
 def test_one_device_is_signed_out_and_named(client, alice):
