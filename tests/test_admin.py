@@ -314,7 +314,7 @@ def test_only_columns_that_sort_the_list_can_be_clicked(admin, user, query, head
     for _, fields in STATUSES:
         end(SessionFactory(user=user), **fields)
     html = admin.get(reverse(LIST), query).text
-    assert re.findall(r'<div class="text"><a href="[^"]*">([^<]+)</a>', html) == headings
+    assert re.findall(r'<div class="text"><a [^>]*>([^<]+)</a>', html) == headings
 
 
 def test_the_list_is_narrowed_to_a_person(admin, session):
