@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client
 from django.urls import path
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.views.decorators.cache import cache_control, cache_page
 from django.views.decorators.http import condition
 from django.views.decorators.vary import vary_on_headers
@@ -77,7 +77,8 @@ def cached_site(settings):
         "django.middleware.cache.FetchFromCacheMiddleware",
     ]
     cache.clear()
-    yield
+    with translation.override(translation.get_language()):  # LocaleMiddleware leaves one behind
+        yield
     cache.clear()
 
 
