@@ -195,6 +195,12 @@ class Life(RuleBasedStateMachine):
             self.time_passes(seconds)
             self.open_a_page()
 
+    @rule(seconds=st.sampled_from(GAP))
+    def a_page_asks_late(self, seconds):
+        """Send something that takes long to read, and be asked for only then."""
+        with override_settings(TEST_MEANWHILE=lambda: self.time_passes(seconds)):
+            self.check(self.browse("/asks-late/").content.decode())
+
     @rule(count=st.integers(1, 6), overtaken=st.booleans())
     def scripts_refresh(self, count, overtaken):
         """Refresh several times, with the jar as it then is; the first answer is late.

@@ -335,6 +335,28 @@ def test_a_slow_answer_brings_no_ended_session_back(expired, user, settings, end
     assert who(expired) == "anonymous"
 
 
+@pytest.mark.parametrize("prefix", ["", "/async"], ids=["view", "async view"])
+def test_a_token_that_expires_before_the_view_asks_still_counts(
+    alice, user, clock, settings, prefix
+):
+    """It was good when the request came, so nobody refreshed it."""
+    settings.TEST_MEANWHILE = lambda: clock.shift(timedelta(minutes=20))
+    response = alice.get(f"{prefix}/asks-late/")
+    assert response.content.decode() == user.get_username()
+    assert untouched(response)
+
+
+def test_a_token_that_expires_before_the_view_asks_is_still_looked_up(alice, clock, settings):
+    """Whoever was signed out while the view ran is signed out."""
+
+    def meanwhile():
+        clock.shift(timedelta(minutes=20))
+        AuthSession.objects.revoke("admin")
+
+    settings.TEST_MEANWHILE = meanwhile
+    assert alice.get("/asks-late/").content == b"anonymous"
+
+
 def test_a_slow_answer_brings_no_old_refresh_token(expired, user, settings):
     """Of a session that was rotated further the browser has the successor already."""
     settings.TEST_MEANWHILE = lambda: AuthSession.objects.advance(row(), None)

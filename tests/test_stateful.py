@@ -53,8 +53,16 @@ def sweep_all(credentials, ended):
     NOTE_END(credentials, SessionEnded(ended.sid))
 
 
+@property
+def needs_refresh_by_now(credentials):
+    """Look at the clock again whenever it matters, not only when the request comes."""
+    return NEEDS_REFRESH(credentials)
+
+
+NEEDS_REFRESH = Credentials.needs_refresh.func
 NOTE_END = Credentials._note_end
 BREAKS = {
+    "asked-again": (Life, mock.patch.object(Credentials, "needs_refresh", needs_refresh_by_now)),
     "no-debounce": (Life, without(Step.DEBOUNCE, Step.ROTATE)),
     "strict-single-use": (Life, without(Step.REISSUE, Step.REUSE)),
     "for-ever-window": (Life, without(Step.REUSE, Step.REISSUE)),

@@ -23,6 +23,8 @@ urlpatterns = [
     path("password/", PasswordChangeView.as_view(success_url="/private/")),
     path("session-data/", views.session_data),
     path("overtaken/", views.overtaken),
+    path("asks-late/", views.asks_late),
+    path("async/asks-late/", views.async_asks_late),
     path("auth/", include("tokenauth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -167,3 +167,14 @@ def overtaken(request: HttpRequest) -> HttpResponse:
     username = name(request.user)
     settings.TEST_MEANWHILE()
     return text(username)
+
+
+def asks_late(request: HttpRequest) -> HttpResponse:
+    """A page that takes long before it asks who is there: it reads an upload, say."""
+    settings.TEST_MEANWHILE()
+    return text(name(request.user))
+
+
+async def async_asks_late(request: HttpRequest) -> HttpResponse:
+    settings.TEST_MEANWHILE()
+    return await async_whoami(request)

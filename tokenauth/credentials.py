@@ -14,7 +14,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, cached_property
 from django.views.decorators.debug import sensitive_variables
 
 from . import cookies, django_sessions, tokens
@@ -86,9 +86,13 @@ class Credentials:
 
     # Who it is
 
-    @property
+    @cached_property
     def needs_refresh(self) -> bool:
-        """Whether the access token is expired, or missing while a refresh token is there."""
+        """Whether the access token is expired, or missing while a refresh token is there.
+
+        Asked by the middleware when the request comes, and not again: a token that was good then
+        may expire before the view wants to know who is there, when nobody refreshes it any more.
+        """
         access = self.presented.access
         return access.expired if access else self.presented.single is not None
 
@@ -109,7 +113,7 @@ class Credentials:
     def _find_out(self) -> None:
         access = self.presented.access
         if access is not None:
-            if not access.expired:
+            if not self.needs_refresh:
                 self._look_up(access.sid)
         elif self.presented.single is not None:
             # Under the include a lone refresh token signs nobody in; a dead one is swept away.
