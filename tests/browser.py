@@ -82,7 +82,7 @@ class Browser:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the network has the jar
             headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Firefox/153.0"},
             follow_redirects=True,
-            timeout=30,
+            timeout=120,
         )
 
     def close(self) -> None:

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 #: How often what goes on between processes is repeated; ``make prove`` wants more.
 ROUNDS = int(os.environ.get("TOKENAUTH_ROUNDS", "5"))
 
+#: Seconds to wait for what a busy machine may take its time for: a hang, not slowness, ends here.
+PATIENCE = 300
+
 
 # gunicorn
 
@@ -42,7 +45,7 @@ def gunicorn(*options: str, application: str = "tests.wsgi", **env: str) -> Iter
             yield Server("gunicorn", listener.getsockname()[1])
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def run_django(code: str, env: dict[str, str]) -> None:
@@ -68,6 +71,8 @@ def expired_access_token(session: Any) -> str:
 
 
 # PostgreSQL
+
+WAIT = ("--wait", f"--timeout={PATIENCE}")
 
 
 class Cluster:
@@ -107,11 +112,11 @@ class Cluster:
         """Start it, and wait until it can be asked."""
         options = f"-p {self.port} -k {self.data} -c listen_addresses=127.0.0.1 -c fsync=off"
         log = self.data.parent / "log"
-        self.run("pg_ctl", "--wait", f"--log={log}", f"--options={options}", "start")
+        self.run("pg_ctl", *WAIT, f"--log={log}", f"--options={options}", "start")
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it, at once ("immediate" is a crash) or in good order ("fast")."""
-        self.run("pg_ctl", "--wait", f"--mode={mode}", "stop")
+        self.run("pg_ctl", *WAIT, f"--mode={mode}", "stop")
 
 
 def find_postgresql() -> Path | None:

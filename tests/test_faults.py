@@ -23,6 +23,7 @@ from tests.browser import Browser
 from tests.conftest import leave_out
 from tests.factories import SessionFactory
 from tests.processes import (
+    PATIENCE,
     ROUNDS,
     an_hour_ago,
     expired_access_token,
@@ -149,8 +150,8 @@ class Visitor(Thread):
 
 
 def wait_for_all(visitors, status, since):
-    """Wait until all have had to refresh, as long as a slow machine may take."""
-    deadline = monotonic() + 60
+    """Wait until all have had to refresh, as long as a very busy machine may take."""
+    deadline = monotonic() + PATIENCE
     while not all(visitor.has_refreshed(status, since) for visitor in visitors):
         assert monotonic() < deadline
         time.sleep(0.05)
@@ -190,7 +191,7 @@ def test_a_database_that_stops_under_load_signs_nobody_out(cluster, visitors, mo
         together(200, monotonic())
         for visitor in visitors:
             outage = visitor.visits_of(stopped, started)
-            assert {visit[-1].status_code for visit in outage} == {500}
+            assert [visit[-1].text for visit in outage if visit[-1].status_code != 500] == []
             assert token_cookies([answer for visit in outage for answer in visit]) == []
             tally("requests without a database", len(outage))
         tally("outages")

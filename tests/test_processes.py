@@ -10,6 +10,7 @@ from datetime import timedelta
 from http.client import HTTPResponse
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
+from weakref import WeakSet
 
 import pytest
 import time_machine
@@ -19,7 +20,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from tests.factories import PASSWORD, SessionFactory, StaffFactory
-from tests.processes import ROUNDS, an_hour_ago, expired_access_token, gunicorn
+from tests.processes import PATIENCE, ROUNDS, an_hour_ago, expired_access_token, gunicorn
 from tests.prove import tally
 from tests.wsgi import PROCESS
 from tokenauth import cookies, tokens
@@ -29,6 +30,8 @@ from tokenauth.tokens import remake_refresh_token
 IS_SQLITE = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 CLIENTS = 20
 CSRF_TOKEN = "c" * 32
+#: The clients' connections. A round that failed leaves some, for which the next test must not pay.
+OPENED: WeakSet[socket.socket] = WeakSet()
 #: All ways to a refresh: a script, the end of a bounce, in place.
 DOORS = [
     ("POST", "/auth/refresh/"),
@@ -45,6 +48,8 @@ def server(transactional_db):
     workers = 2 if IS_SQLITE else 4
     with gunicorn("--preload", f"--workers={workers}", "--threads=8") as running:
         yield running
+        for left in tuple(OPENED):
+            left.close()
     if IS_SQLITE:
         journal("DELETE")
 
@@ -83,7 +88,8 @@ class Client:
             head += ["", ""]
         self.method = method
         self.message = "\r\n".join(head).encode()
-        self.socket = socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
+        self.socket = socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE)
+        OPENED.add(self.socket)
         self.socket.sendall(self.message[:-1])
 
     def go(self):
