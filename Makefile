@@ -33,7 +33,7 @@ test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE
 
 # What knows no database is not repeated on each.
 DATABASE_FREE = bounce caching checks conf cookies demo devices docs harness interleavings languages \
-  layers origins rotation tokens
+  layers origins rotation schema tokens
 DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/test_%.py)
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.

@@ -48,14 +48,16 @@ def gunicorn(*options: str, application: str = "tests.wsgi", **env: str) -> Iter
             process.wait(PATIENCE)
 
 
+def run_python(code: str, env: dict[str, str]) -> None:
+    """Run some Python in a process of its own."""
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=ROOT, env=os.environ | env, check=True)  # noqa: S603  # our own words
+
+
 def run_django(code: str, env: dict[str, str]) -> None:
-    """Run some Python in a process of its own, where Django finds another database."""
-    subprocess.run(  # noqa: S603  # our own words
-        [sys.executable, "-c", f"import django; django.setup(); {code}"],
-        cwd=ROOT,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"} | env,
-        check=True,
-    )
+    """Run it on the test site, where Django finds another database."""
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    run_python(f"import django; django.setup(); {code}", settings | env)
 
 
 # The clocks of other processes are real: what they are to find old was made in the past

@@ -34,6 +34,7 @@ CHECKS = [
     Check("every interleaving", "interleavings"),
     Check("random lives", "stateful"),
     Check("bad input", "fuzz"),
+    Check("the API by its schema", "schema"),
     *[
         Check(f"{name}, {database}", tests, database)
         for name, tests in (("processes", "processes"), ("faults", "faults"))

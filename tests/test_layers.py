@@ -19,7 +19,7 @@ ORDER = [
     *("answers", "forms", "middleware", "authentication"),
     "views",
     *("api", "staff", "listing", "activity", "chart", "user_admin", "admin"),
-    *("checks", "urls", "apps"),
+    *("schema", "checks", "urls", "apps"),
     *("tokenauth_clear", "tokenauth_revoke"),
 ]
 PURE = {"conf", "exceptions", "signals", "tokens", "cookies", "devices", "rotation"}
@@ -91,7 +91,7 @@ def test_the_graph_that_was_read_is_the_real_one():
     """The reader above sees relative, absolute and late imports."""
     assert neighbours("conf") == neighbours("exceptions") == neighbours("signals") == set()
     assert {"conf", "rotation", "tokens", "users"} <= neighbours("sessions")
-    assert {"checks", "credentials", "notices", "signals"} == neighbours("apps")
+    assert {"checks", "credentials", "notices", "schema", "signals"} == neighbours("apps")
     assert {"conf", "contention", "models"} <= neighbours("tokenauth_clear")
 
 

@@ -157,10 +157,8 @@ class LogoutView(OpenView):
     """Sign out. Always works, also with garbage for cookies."""
 
     def post(self, request: Request) -> Response:
-        """End this session.
-
-        ``user_logged_out`` shall say who left: REST framework has put nobody on the request.
-        """
+        """End this session."""
+        # REST framework has put nobody on the request; ``user_logged_out`` shall say who left.
         credentials_of(request).attach()
         sign_out(request._request)
         return Response(status=204)
@@ -183,7 +181,7 @@ class SessionListView(TokenAuthView):
     """My sessions."""
 
     def get(self, request: Request) -> Response:
-        """List them: the one that asks first, then the last seen first."""
+        """List my sessions: the one that asks first, then the last seen first."""
         credentials = credentials_of(request)
         sessions = sessions_of(credentials)
         current = credentials.session.pk if credentials.session else None
@@ -195,7 +193,7 @@ class SessionDetailView(TokenAuthView):
     """One of my sessions."""
 
     def delete(self, request: Request, pk: UUID) -> Response:
-        """End it; anybody else's is not found."""
+        """End one of my sessions; anybody else's is not found."""
         revoke_own(request._request, pk)
         return Response(status=204)
 
@@ -204,6 +202,6 @@ class SessionRevokeOthersView(TokenAuthView):
     """All my sessions but this one."""
 
     def post(self, request: Request) -> Response:
-        """End them."""
+        """End all my sessions but this one."""
         revoke_others(request._request)
         return Response(status=204)

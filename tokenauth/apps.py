@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.checks import Tags, register
 from django.utils.translation import gettext_lazy as _
@@ -33,6 +33,8 @@ class TokenAuthConfig(AppConfig):
         signals.refresh_token_reused.connect(
             notices.tell_of_reuse, dispatch_uid="tokenauth.tell_of_reuse"
         )
+        if apps.is_installed("drf_spectacular"):
+            from . import schema  # noqa: F401, PLC0415  # found there by drf-spectacular; optional
 
 
 def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
