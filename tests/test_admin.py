@@ -326,6 +326,18 @@ def test_the_list_is_narrowed_to_a_person(admin, session):
     assert admin.get(reverse(LIST), {"user__exact": "x"}).url.endswith("?e=1")
 
 
+def test_the_list_of_a_person_who_is_gone_is_empty(admin, session):
+    """A link may be older than that: it leads to nobody else's, least of all to revoke them."""
+    gone = UserFactory()
+    query = {"status": "all", "user__exact": gone.pk}
+    gone.delete()
+    assert listed(admin, **query) == []
+    data = {"action": "revoke", "select_across": "1", "_selected_action": [session.pk]}
+    admin.post(reverse(LIST, query=query), data)
+    session.refresh_from_db()
+    assert session.active
+
+
 @pytest.mark.parametrize(
     ("order", "first"), [("", "-last_seen_at"), ("5", "-created_at"), ("6", "expires_at")]
 )

@@ -11,6 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
 
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth import api, tokens
@@ -235,6 +237,40 @@ def test_a_body_that_makes_no_sense_is_a_400(browser, body):
     assert answer.json()["code"] in {"invalid", "parse_error"}
     assert_refused(answer, 400, answer.json()["code"])
     assert len(answer.content) < 500
+
+
+def test_who_was_switched_off_is_not_signed_in_by_a_lenient_backend(browser, user, settings):
+    """Nor on the login page: where Django leaves that to the form, we do not forget it."""
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
+    user.is_active = False
+    user.save()
+    assert login(browser, user).status_code == 401
+    assert not AuthSession.objects.exists()
+
+
+def test_a_username_that_is_no_text_is_told_as_text(browser, user, monkeypatch):
+    """A phone number of django-phonenumber-field, say."""
+
+    class Phone:
+        def __str__(self):
+            return "+49 1234"
+
+    name = user.get_username()
+    monkeypatch.setattr(type(user), "get_username", lambda self: Phone())
+    answer = post(browser, LOGIN, {"username": name, "password": PASSWORD})
+    assert answer.json()["user"]["username"] == "+49 1234"
+
+
+def test_a_sites_own_throttles_are_for_its_own_views(browser, monkeypatch):
+    """Nobody is known to the open ones, so a whole office would be one, and could not sign out."""
+
+    class Never(BaseThrottle):
+        def allow_request(self, request, view):
+            return False
+
+    monkeypatch.setattr(APIView, "throttle_classes", [Never])
+    assert post(browser, LOGOUT).status_code == 204
+    assert browser.get(SESSION).status_code == 200
 
 
 def test_each_field_that_is_missing_is_named(browser):

@@ -46,6 +46,14 @@ class TranslatedDeep:
     )
 
 
+class TranslatedUnderAnotherName:
+    """The same, with an instance namespace of the site's own."""
+
+    urlpatterns = i18n_patterns(
+        path("auth/", include(("tokenauth.urls", "tokenauth"), namespace="accounts"))
+    )
+
+
 def found():
     """Every message about tokenauth, as `check --deploy` finds them."""
     messages = run_checks(tags=["security"], include_deployment_checks=True)
@@ -65,6 +73,7 @@ CASES = {
     "no-urls": ({"ROOT_URLCONF": Bare}, ["E004"]),
     "translated-urls": ({"ROOT_URLCONF": Translated}, ["E005"]),
     "translated-urls-deep": ({"ROOT_URLCONF": TranslatedDeep}, ["E005"]),
+    "translated-urls-renamed": ({"ROOT_URLCONF": TranslatedUnderAnotherName}, ["E005"]),
     "cookie-elsewhere": (ours(REFRESH_COOKIE_PATH="/elsewhere/"), ["E006"]),
     "cookie-on-no-path": (ours(REFRESH_COOKIE_PATH="auth/"), ["E006"]),
     "text-for-duration": (ours(GRACE_PERIOD="60"), ["E007"]),

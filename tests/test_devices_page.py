@@ -243,6 +243,17 @@ def test_everything_else_is_signed_out(client, alice, others, sentence):
     assert len(rows(page)) == 1
 
 
+@pytest.mark.parametrize("name", ["session_revoke", "session_revoke_others"])
+def test_who_must_sign_in_before_pressing_a_button_finds_it_again(client, user, name):
+    """The page was open for long: its form cannot be sent by signing in, but be shown again."""
+    args = [session_on("Edge on Windows", user).pk] if name == "session_revoke" else []
+    login = client.post(reverse(f"tokenauth:{name}", args=args), secure=True).url
+    data = {"username": user.get_username(), "password": PASSWORD}
+    page = client.post(login, data, secure=True, follow=True)
+    assert page.redirect_chain == [(reverse("tokenauth:session_list"), 302)]
+    assert "Edge on Windows" in page.text or not args
+
+
 def test_messages_are_not_needed(client, alice, settings):
     """The pages work without django.contrib.messages."""
     other = session_on("Edge on Windows", alice)
@@ -268,6 +279,12 @@ def test_what_ended_is_folded_away_with_its_reason(client, alice, reason):
     assert str(ENDINGS[reason]) in text(item)
     assert re.search(r'<time datetime="[^"]+" title="[^"]+">3\xa0hours ago', item)
     assert ('<details class="tokenauth-ended" open>' in page) is (reason == "reuse")
+
+
+def test_a_reason_of_the_sites_own_stands_for_itself(client, alice):
+    """A view of the site may revoke for a reason that we have no words for."""
+    session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="fraud")
+    assert "fraud" in client.get(reverse("tokenauth:session_list"), secure=True).text
 
 
 def test_an_expiry_is_an_end_too(client, alice):

@@ -97,6 +97,17 @@ def test_a_client_that_does_not_say_that_it_navigates_is_told_too(client, alice)
     assert [(morsel.value, morsel["max-age"]) for morsel in dead] == [("", 0)]
 
 
+def test_a_reason_of_the_sites_own_keeps_nobody_from_signing_in(browser, alice):
+    """There are no words for it, but a form."""
+    browser.login(alice)
+    AuthSession.objects.all().revoke("fraud")
+    page = browser.get("/private/")
+    assert page.status_code == 200
+    assert WHY not in page.text
+    assert browser.login(alice).status_code == 200
+    assert browser.get("/whoami/").text == alice.get_username()
+
+
 @pytest.mark.parametrize(("mode", "swept"), [("cors", True), ("navigate", False)])
 def test_a_script_that_is_redirected_keeps_no_dead_cookie(client, alice, mode, swept):
     """It reads no login page; for a person the token goes with that page."""

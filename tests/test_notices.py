@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core import mail
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import transaction
 from django.test import RequestFactory
 from django.urls import reverse
@@ -265,6 +266,37 @@ def test_the_sites_framework_names_the_site(monkeypatch):
         "site_name": "The Shop",
         "url": "https://shop.test/auth/sessions/",
     }
+
+
+@pytest.mark.parametrize("error", [ObjectDoesNotExist, ImproperlyConfigured])
+def test_a_sites_framework_that_does_not_know_stops_no_notice(monkeypatch, alice, error):
+    """Without SITE_ID, it fails for a host that has no row, and without a request."""
+
+    def get_current(request):
+        raise error("no Site")
+
+    model = SimpleNamespace(objects=SimpleNamespace(get_current=get_current))
+    monkeypatch.setattr(notices.apps, "is_installed", lambda name: name == "django.contrib.sites")
+    monkeypatch.setattr(notices.apps, "get_model", {"sites.Site": model}.get)
+    for device in ("Firefox on Linux", "Edge on Windows"):
+        start(alice, device)
+    assert subjects() == [NEW_DEVICE]
+    assert "https://app.site.test/auth/sessions/" in mail.outbox[0].body
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "found"),
+    [
+        ("App.Site.test", "app.site.test:8000", "app.site.test:8000"),
+        ("[2001:db8::1]", "[2001:db8::1]:8000", "[2001:db8::1]:8000"),
+        (".site.test", "app.site.test", ""),
+        ("*", "app.site.test", ""),
+    ],
+)
+def test_only_a_host_that_the_site_spells_out_is_linked(settings, allowed, host, found):
+    """As Django reads it: in either case, with or without a port."""
+    settings.ALLOWED_HOSTS = [allowed]
+    assert notices.host_of(RequestFactory().get("/", HTTP_HOST=host)) == found
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,7 @@ def test_other_accounts_stay_open(client, user, settings):
         ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "6.6.6.6, 9.9.9.9"}, 1, "9.9.9.9"),
         ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "9.9.9.9"}, 2, "10.0.0.1"),
         ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "9.9.9.9"}, 0, ""),
+        ({"REMOTE_ADDR": "100.64.0.1", "HTTP_X_FORWARDED_FOR": "9.9.9.9"}, 0, ""),
         ({"REMOTE_ADDR": "8.8.8.8", "HTTP_X_FORWARDED_FOR": "9.9.9.9"}, 0, "8.8.8.8"),
         ({"REMOTE_ADDR": ""}, 0, ""),
         (None, 0, ""),
@@ -245,6 +246,7 @@ def test_other_accounts_stay_open(client, user, settings):
         "spoofed",
         "past-the-proxy",
         "a-proxy-nobody-told-us-of",
+        "a-proxy-in-shared-address-space",
         "spoofed-without-a-proxy",
         "socket",
         "no-request",
@@ -305,7 +307,7 @@ class BrokenCache:
     def fail(self, *args, **kwargs):
         raise ConnectionError("the cache is gone")
 
-    add = incr = decr = get = set = fail
+    add = incr = get = set = touch = fail
 
 
 def test_a_cache_that_fails_refuses_nobody_and_lets_nobody_in(
@@ -324,6 +326,24 @@ def test_a_cache_that_keeps_nothing_limits_nobody(sign_in, door, user, settings)
     """Django's DummyCache, in development."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     assert statuses(sign_in, 9, "alice") == [REFUSED[door]] * 9
+
+
+def test_a_cache_that_keeps_nothing_is_no_failure(sign_in, door, user, settings, caplog):
+    """A login that succeeds has no attempt to take back."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    assert sign_in("alice", PASSWORD).status_code == LET_IN[door]
+    assert [r for r in caplog.records if r.name == "tokenauth.security"] == []
+
+
+def test_a_cache_with_a_shorter_timeout_keeps_the_window(
+    sign_in, door, user, settings, tmp_path, clock
+):
+    """In files, as in a database, ``incr`` puts the cache's own timeout in place of ours."""
+    backend = "django.core.cache.backends.filebased.FileBasedCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path), "TIMEOUT": 60}}
+    assert statuses(sign_in, 3, "alice") == [REFUSED[door]] * 3
+    clock.shift(timedelta(minutes=2))
+    assert sign_in("alice", PASSWORD).status_code == 429
 
 
 def test_the_cache_tells_neither_names_nor_addresses(client, user, monkeypatch):

@@ -19,7 +19,7 @@ def person(user: Any) -> dict[str, Any] | None:
     """Describe a signed-in person; None for nobody."""
     if not isinstance(user, AbstractBaseUser):
         return None
-    return {"id": user.pk, "username": user.get_username()}
+    return {"id": user.pk, "username": str(user.get_username())}
 
 
 def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class TokenAuthView(APIView):
     renderer_classes = [JSONRenderer]  # DRF's own idiom
     parser_classes = [BoundedJSONParser, FormParser, MultiPartParser]  # DRF's own idiom
     content_negotiation_class = JSONAlone
+    throttle_classes = []  # DRF's own idiom; logins have limits of their own
     versioning_class = None
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
@@ -135,7 +136,7 @@ class LoginView(OpenView):
         password = fields.validated_data["password"]
         attempt = LoginAttempt(request._request, username)
         user = authenticate(request._request, username=username, password=password)
-        if user is None:
+        if user is None or not getattr(user, "is_active", True):
             raise AuthenticationFailed(_("This username and password are not right."))
         attempt.succeeded()
         sign_in(request._request, user, persistent=fields.validated_data["remember"])

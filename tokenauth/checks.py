@@ -96,7 +96,7 @@ def is_under_locale_prefix(
     """Tell whether our namespace stands below a language prefix."""
     resolvers = [pattern for pattern in patterns if isinstance(pattern, URLResolver)]
     return any(
-        (resolver.namespace == "tokenauth" and prefixed)
+        (resolver.app_name == "tokenauth" and prefixed)
         or is_under_locale_prefix(
             resolver.url_patterns, prefixed or isinstance(resolver.pattern, LocalePrefixPattern)
         )

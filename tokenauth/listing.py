@@ -205,7 +205,13 @@ class PersonFilter(admin.SimpleListFilter):
     ) -> models.QuerySet[AuthSession] | None:
         """Narrow the list down."""
         person: Any = self.value()
-        return queryset.filter(user=person) if person else None
+        if not person:
+            return None
+        return queryset.filter(user=person) if self.lookup_choices else queryset.none()
+
+    def has_output(self) -> bool:
+        """Stay in force for a person who is gone: Django drops a filter without choices."""
+        return self.parameter_name in self.used_parameters
 
 
 class TimeFilter(admin.DateFieldListFilter):

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured, ObjectDoesNotExist
 from django.core.mail import EmailMultiAlternatives
 from django.db import router, transaction
 from django.db.models import Q
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -127,8 +128,12 @@ def site_of(request: HttpRequest | None) -> dict[str, str]:
     host = name = host_of(request) if request else ""
     if apps.is_installed("django.contrib.sites"):
         model: Any = apps.get_model("sites.Site")  # type: ignore[misc]  # not in the demo
-        site = model.objects.get_current(request)
-        host, name = site.domain, site.name
+        try:
+            site = model.objects.get_current(request)
+        except (ImproperlyConfigured, ObjectDoesNotExist):
+            pass  # no SITE_ID, and none for this host
+        else:
+            host, name = site.domain, site.name
     path = reverse("tokenauth:session_list")
     scheme = "https" if conf.COOKIE_SECURE else "http"
     return {"site_name": " ".join(name.split()), "url": f"{scheme}://{host}{path}" if host else ""}
@@ -144,4 +149,5 @@ def host_of(request: HttpRequest) -> str:
         host = request.get_host()
     except DisallowedHost:
         return ""
-    return host if host.partition(":")[0] in settings.ALLOWED_HOSTS else ""
+    spelt_out = {pattern.lower() for pattern in settings.ALLOWED_HOSTS}
+    return host if split_domain_port(host)[0] in spelt_out else ""

@@ -93,15 +93,22 @@ class LoginThrottle(SimpleRateThrottle):
     def count(self) -> int:
         """Return how many attempts this window has seen, with this one."""
         self.cache.add(self.key, 0, self.window)
+        return self.change(1)
+
+    def change(self, by: int) -> int:
+        """Add to the counter and return it; 0 if it is gone, or the cache keeps nothing."""
         try:
-            return self.cache.incr(self.key)
+            number = self.cache.incr(self.key, by)
         except ValueError:
-            return 0  # gone again in this very moment, or a cache that keeps nothing
+            return 0
+        # The caches in a database and in files forget the window as they add.
+        self.cache.touch(self.key, self.window)
+        return number
 
     def forgive(self) -> None:
         """Take back the attempt that was counted."""
         if self.key is not None:
-            fail_open(lambda: self.cache.decr(self.key), 0)
+            fail_open(lambda: self.change(-1), 0)
 
     def wait(self) -> float:
         """Return the seconds until the window ends."""
@@ -131,7 +138,7 @@ def address_of(meta: Mapping[str, Any]) -> str | None:
     proxies = conf.TRUSTED_PROXY_COUNT
     address = devices.client_ip(meta, proxies) or devices.client_ip(meta, 0)
     if address and not proxies and "HTTP_X_FORWARDED_FOR" in meta:
-        return None if ip_address(address).is_private else address
+        return address if ip_address(address).is_global else None
     return address
 
 

@@ -12,6 +12,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.auth.views import redirect_to_login
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -209,10 +210,18 @@ class SessionListView(LoginRequiredMixin, TemplateView):
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")
-class SessionRevokeView(LoginRequiredMixin, View):
-    """Sign out one device."""
+class SessionFormView(LoginRequiredMixin, View):
+    """What only a form asks for."""
 
     http_method_names = ["post", "options"]  # Django's own idiom
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        """Lead who must sign in first back to the page with the form: this URL takes no GET."""
+        return redirect_to_login(resolve_url("tokenauth:session_list"), self.get_login_url())
+
+
+class SessionRevokeView(SessionFormView):
+    """Sign out one device."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """End one of the person's sessions; anybody else's is not found."""
@@ -236,11 +245,8 @@ def revoke_own(request: HttpRequest, pk: UUID) -> tuple[str, str]:
     return "tokenauth:session_list", session.device
 
 
-@method_decorator([csrf_protect, never_cache], name="dispatch")
-class SessionRevokeOthersView(LoginRequiredMixin, View):
+class SessionRevokeOthersView(SessionFormView):
     """Sign out everywhere else."""
-
-    http_method_names = ["post", "options"]  # Django's own idiom
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """End all of the person's sessions but this one."""

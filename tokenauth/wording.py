@@ -23,7 +23,7 @@ RECENTLY = timedelta(days=30)
 AT_MOST = 20
 
 #: On the list of their owner's sessions.
-ENDINGS = {
+ENDINGS: dict[str, object] = {
     RevokeReason.LOGOUT: gettext_lazy("You signed out there."),
     RevokeReason.USER: gettext_lazy("You signed this device out from another one."),
     RevokeReason.ADMIN: gettext_lazy("Staff of this site ended it."),
@@ -35,7 +35,7 @@ ENDINGS = {
     RevokeReason.REPLACED: gettext_lazy("You signed in there again."),
 }
 #: On the login page. Who signed out knows why they are there.
-GREETINGS = {
+GREETINGS: dict[str, object] = {
     RevokeReason.USER: gettext_lazy(
         "You were signed out because this device was signed out from another one."
     ),
@@ -67,7 +67,7 @@ def why_signed_out(presented: Presentation) -> str:
     if session is None:
         return _("You were signed out because your session has expired.")
     if session.revoked_at:
-        return str(GREETINGS.get(RevokeReason(session.revoke_reason), ""))
+        return str(GREETINGS.get(session.revoke_reason, ""))
     if not session.active:
         return _("You were signed out because your session has expired.")
     return why_suspended(session)
@@ -126,7 +126,8 @@ class Entry:
         """Why the session ended."""
         if not self.session.revoked_at:
             return _("It expired.")
-        return str(ENDINGS[RevokeReason(self.session.revoke_reason)])
+        reason = self.session.revoke_reason
+        return str(ENDINGS.get(reason, reason))  # the site may have reasons of its own
 
     @property
     def was_stolen(self) -> bool:
