@@ -1,7 +1,7 @@
 """REST framework's views see the person that the middleware found."""
 
 import pytest
-from django.contrib.auth import login, logout
+from django.contrib.auth import get_user_model, login, logout
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
@@ -93,8 +93,25 @@ def test_a_session_that_ends_ends_here_too(browser):
     assert browser.get(PING).status_code == 401
 
 
+def impersonate(get_response):
+    def middleware(request):
+        if request.user.is_authenticated:
+            request.user = get_user_model().objects.get(is_staff=False)
+        return get_response(request)
+
+    return middleware
+
+
+def test_whom_a_middleware_impersonates_is_who_acts(settings, staff, user):
+    """As in a Django view, and with REST framework's SessionAuthentication."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.impersonate"]
+    browser = browser_with(SessionFactory(user=staff))
+    assert browser.get("/whoami/").text == user.get_username()
+    assert browser.get(PING).json()["username"] == user.get_username()
+
+
 def test_what_rest_framework_overwrites_changes_nothing(browser, session, user, monkeypatch):
-    """The middleware's word counts, not ``request.user``."""
+    """It leaves nobody on the request when another authenticator has refused."""
 
     def ask_again(self, request):
         request._request.user = None

@@ -102,6 +102,7 @@ CASES = {
         {"SIMPLE_JWT": {"REFRESH_TOKEN_LIFETIME": timedelta(days=365)}},
         ["W005"],
     ),
+    "access-outlives-browser": (ours(ACCESS_TOKEN_LIFETIME=43200), ["W006"]),
     "access-outlives-session": (ours(SESSION_LIFETIME=900), ["E011", "W005"]),
     "one-name": (ours(ACCESS_COOKIE_NAME="refresh_token"), ["E012"]),
     "none-without-secure": (ours(COOKIE_SAMESITE="None", COOKIE_SECURE=False), ["E013", "W004"]),

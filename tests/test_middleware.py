@@ -591,6 +591,22 @@ def test_a_token_is_confirmed_once_and_only_after_the_grace_period(alice, clock,
     assert (row().rotation, row().confirmed) == (1, False)
 
 
+def test_a_confirmation_that_fails_costs_nobody_the_answer(alice, user, clock, monkeypatch, caplog):
+    """The form was saved: who is shown an error sends it again."""
+
+    def fail(session):
+        raise OperationalError("database is locked")
+
+    clock.shift(timedelta(minutes=5))
+    with monkeypatch.context() as patches:
+        patches.setattr(AuthSession, "confirm", fail)
+        assert who(alice) == user.get_username()
+    assert "could not be written" in caplog.text
+    assert not row().confirmed
+    assert who(alice) == user.get_username()
+    assert row().confirmed
+
+
 def test_a_token_does_not_confirm_its_successor(alice, clock):
     """The access token of the rotation before is good still, but proves nothing."""
     old = alice.cookies[ACCESS].value

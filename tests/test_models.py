@@ -237,6 +237,13 @@ def test_a_replica_is_never_asked(session, settings, clock, django_assert_num_qu
     assert AuthSession.objects.filter(pk=session.pk).revoke("admin") == 1
 
 
+def test_a_person_may_be_read_from_a_replica(user):
+    """Django's ``login()`` does not ask routers whether it may."""
+    user._state.db = "replica"
+    session = AuthSession.objects.start(None, user)
+    assert session.user is user
+
+
 # The limit
 
 
@@ -261,6 +268,29 @@ def test_receivers_are_told_whose_sign_in_was_one_too_many(user, settings, reque
     AuthSession.objects.start(request_, user)
     [ended] = [kwargs for name, kwargs in sent if name == "session_revoked"]
     assert ended["request"] is request_
+
+
+def test_signing_in_again_costs_no_other_device_its_place(user, settings, clock, request_):
+    """The session that the new one replaces does not count."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 2
+    phone, laptop = SessionFactory(user=user), SessionFactory(user=user)
+    clock.shift(HOUR)
+    AuthSession.objects.start(request_, user, replaces={laptop.pk})
+    assert set(AuthSession.objects.active()) > {phone, laptop}
+
+
+def test_two_sign_ins_at_once_do_not_end_each_other(user, settings, clock, monkeypatch):
+    """Under a limit of one the younger stays, whoever looks first."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 1
+    looks = []
+    enforce = AuthSessionManager._enforce_limit
+    monkeypatch.setattr(AuthSessionManager, "_enforce_limit", lambda *args: looks.append(args))
+    SessionFactory(user=user)
+    clock.shift(timedelta(milliseconds=1))
+    younger = SessionFactory(user=user)
+    for look in looks:  # both rows are there before either looks
+        enforce(*look)
+    assert list(AuthSession.objects.active()) == [younger]
 
 
 def test_a_limit_of_one_leaves_the_newest(user, settings):
@@ -884,6 +914,21 @@ def test_a_new_auth_hash_replaces_one_that_was_upgraded_meanwhile(session, setti
     changer.set_auth_hash("new")
     assert fresh(session).auth_hash == "new"
     assert (changer.auth_hash, changer.upgraded_auth_hash) == ("new", "")
+
+
+def test_a_new_auth_hash_replaces_one_that_was_upgraded_to_the_next_key(session, user, settings):
+    """While the key is rotated, servers differ in which of two keys is today's."""
+    old, new = settings.SECRET_KEY, "the next key"
+    settings.SECRET_KEY_FALLBACKS = [new]
+    changer = AuthSession.objects.look_up(session.pk)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = new, [old]
+    poll = AuthSession.objects.look_up(session.pk)
+    poll.set_auth_hash(poll.upgraded_auth_hash)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = old, [new]
+    user.set_password("another")
+    user.save()
+    changer.set_auth_hash(user.get_session_auth_hash())
+    assert AuthSession.objects.look_up(session.pk).active
 
 
 def test_a_retired_keys_hash_is_noticed(session, settings):

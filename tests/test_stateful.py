@@ -71,7 +71,7 @@ BREAKS = {
     "no-recheck": (LifeOnTheRootPath, mock.patch("tokenauth.settlement.recheck")),
     "no-fallback-keys": (Life, mock.patch.object(tokens, "secret_keys", newest_key)),
     "revoked-is-active": (Life, mock.patch.object(AuthSession, "active", new=True)),
-    "old-password-is-good": (Life, mock.patch("tokenauth.users.check_auth_hash", return_value="")),
+    "old-password-is-good": (Life, mock.patch("tokenauth.users.check_auth_hash", return_value=[])),
     "replaced-is-swept": (Life, mock.patch.object(Credentials, "_note_end", sweep_all)),
 }
 

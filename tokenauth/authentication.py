@@ -1,5 +1,7 @@
 """Let REST framework's views see the person that the middleware found."""
 
+from typing import Any
+
 from django.contrib.auth.base_user import AbstractBaseUser
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
@@ -21,8 +23,11 @@ class CookieTokenAuthentication(SessionAuthentication):
         Raises PermissionDenied without CSRF token, ImproperlyConfigured without the middleware.
         """
         credentials = credentials_of(request)
-        # Not request.user: REST framework overwrites it.
-        user = credentials.get_user()
+        user: Any = credentials.get_user()
+        # A middleware may have put somebody else there, to impersonate; REST framework, nobody.
+        placed = getattr(request._request, "user", None)
+        if getattr(placed, "is_authenticated", False):
+            user = placed
         if not isinstance(user, AbstractBaseUser) or not getattr(user, "is_active", True):
             return None
         self.enforce_csrf(request)

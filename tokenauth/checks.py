@@ -201,6 +201,14 @@ def lifetime_errors() -> Iterator[CheckMessage]:
             "TOKENAUTH_SESSION_LIFETIME.",
             id="tokenauth.W005",
         )
+    if conf.BROWSER_SESSION_LIFETIME <= conf.ACCESS_TOKEN_LIFETIME:
+        yield CheckWarning(
+            "Who does not stay signed in is signed out in the middle of work.",
+            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT): at "
+            "TOKENAUTH_BROWSER_SESSION_LIFETIME or above, such a session ends with its first "
+            "access token, and no refresh prolongs it.",
+            id="tokenauth.W006",
+        )
     if conf.GRACE_PERIOD * 2 > conf.ACCESS_TOKEN_LIFETIME:
         yield CheckWarning(
             "The grace period is longer than half the access token's lifetime.",

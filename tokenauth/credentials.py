@@ -6,6 +6,7 @@ All that touches the database is synchronous: the middleware takes it off the ev
 """
 
 import time
+from threading import get_ident
 from typing import Any
 from uuid import UUID
 
@@ -34,8 +35,9 @@ class Credentials:
         #: The live session that authenticated the request.
         self.session: AuthSession | None = None
         self.user: AbstractBaseUser | AnonymousUser = AnonymousUser()
-        #: Whether that is known, or being found out (Django's own code may ask meanwhile).
-        self.resolved = self.resolving = False
+        #: Whether that is known, and which threads find it out (Django's own code may ask there).
+        self.resolved = False
+        self.resolving: set[int] = set()
         #: Whether anybody asked who this is: then the response varies on the cookie.
         self.accessed = False
         #: The access token that counts after this response: the one that came or a new one.
@@ -99,16 +101,17 @@ class Credentials:
     def resolve(self) -> None:
         """Find out who this is, once: one query, that joins session and user."""
         self.accessed = True
-        if self.resolved or self.resolving:
+        thread = get_ident()
+        if self.resolved or thread in self.resolving:
             return
-        self.resolving = True
+        self.resolving.add(thread)
         try:
             self._find_out()
             self.resolved = True
         finally:
             # Also after a database that is down, or an async view that did not await: who asks
             # again is told, and not that nobody is signed in.
-            self.resolving = False
+            self.resolving.discard(thread)
 
     def _find_out(self) -> None:
         access = self.presented.access
@@ -199,7 +202,9 @@ class Credentials:
 
     def start(self, user: AbstractBaseUser, *, persistent: bool, **options: Any) -> AuthSession:
         """Start a session for a person who has just signed in, and end the one it replaces."""
-        session = AuthSession.objects.start(self.request, user, persistent, **options)
+        session = AuthSession.objects.start(
+            self.request, user, persistent, replaces=self.sids(), **options
+        )
         self.replace_with(session)
         return session
 
@@ -216,6 +221,7 @@ class Credentials:
         self._accept(session)
         self._send(session)
         self.attach()
+        django_sessions.follow_password_change(self.request, session)
         django_sessions.note(self.request, session)
 
     @sensitive_variables()

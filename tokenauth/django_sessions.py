@@ -108,7 +108,7 @@ def follow_password_change(request: HttpRequest, session: AuthSession) -> None:
     left = store.get(HASH_SESSION_KEY, "") if store is not None and store.modified else ""
     if not left or constant_time_compare(left, session.auth_hash):
         return
-    user = type(session.user)._base_manager.using(session._state.db).get(pk=session.user_id)
+    user = session.user.__class__._base_manager.using(session._state.db).get(pk=session.user_id)
     if constant_time_compare(left, auth_hash_of(user)):
         session.set_auth_hash(left)
 

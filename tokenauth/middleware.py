@@ -1,5 +1,6 @@
 """Settle credentials before the view, load the user when first used, write cookies after it."""
 
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from . import cookies, django_sessions, settlement
 from .bounce import bounce, can_bounce, take_marker
 from .conf import conf
-from .credentials import Credentials
+from .credentials import Credentials, credentials_of
 
 #: A step of the flow that waits for the database or the request's body.
 Step = Callable[[], Any]
@@ -61,7 +62,12 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         flow = self.flow(request)
         step = next(flow)
         while True:
-            result = await (sync_to_async(step)() if step else self.get_response(request))
+            try:
+                result = await (sync_to_async(step)() if step else self.get_response(request))
+            except CancelledError:
+                # The browser went away. A logout() counts all the same, as Django's does.
+                await sync_to_async(settlement.abandon)(credentials_of(request))
+                raise
             try:
                 step = flow.send(result)
             except StopIteration as done:

@@ -1,7 +1,8 @@
 """The session: one row for one sign-in on one device, however often its token rotates."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from django.conf import settings
@@ -56,8 +57,8 @@ class AuthSession(models.Model):
 
     #: What ``rotate`` did; None on a session that comes from elsewhere.
     step: Step | None = None
-    #: The auth hash under today's key, when the row still holds that of a fallback key.
-    upgraded_auth_hash: str = ""
+    #: The hashes of the password that was found good, under each key, that of today's first.
+    auth_hashes: Sequence[str] = ()
     #: Whether this is the session of the staff member who looks at it in the admin.
     is_current: bool = False
 
@@ -106,25 +107,35 @@ class AuthSession(models.Model):
         idle = conf.REFRESH_TOKEN_LIFETIME if self.persistent else conf.BROWSER_SESSION_LIFETIME
         return min(now + idle, self.absolute_expires_at)
 
+    def set_user(self, user: Any) -> None:
+        """Remember the user, from whichever database they were read: a router may forbid more."""
+        AuthSession._meta.get_field("user").set_cached_value(self, user)
+
     def check_usable(self) -> None:
         """Raise SessionEnded or SessionSuspended unless the session may be used now."""
         if not self.active:
             if self.revoked_at or timezone.now() - self.ends_at > CLOCK_ERROR:
                 raise SessionEnded(self.pk, self.revoke_reason)
             raise SessionExpired("its time is over, unless the clock is wrong")
-        self.user = users.vouch_for(self)
-        self.upgraded_auth_hash = users.check_auth_hash(self.user, self.auth_hash)
+        self.set_user(users.vouch_for(self))
+        self.auth_hashes = users.check_auth_hash(self.user, self.auth_hash)
+
+    @property
+    def upgraded_auth_hash(self) -> str:
+        """The auth hash under today's key, when the row still holds that of a fallback key."""
+        return self.auth_hashes[0] if self.auth_hash in self.auth_hashes[1:] else ""
 
     @sensitive_variables()
     def set_auth_hash(self, auth_hash: str) -> None:
         """Write the hash of the user's new password, unless the password changed once more.
 
-        Another request may have upgraded the old hash to today's key in the meantime.
+        Another request may have upgraded the old hash to today's key in the meantime, or to the
+        one that is today's on its server.
         """
-        known = {self.auth_hash, self.upgraded_auth_hash or self.auth_hash}
+        known = {self.auth_hash, *self.auth_hashes}
         rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash__in=known)
         if rows.swap(auth_hash=auth_hash):
-            self.auth_hash, self.upgraded_auth_hash = auth_hash, ""
+            self.auth_hash, self.auth_hashes = auth_hash, ()
 
     def confirm(self) -> None:
         """Note that the client has kept the current token."""

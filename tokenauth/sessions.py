@@ -6,6 +6,7 @@ win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alike.
 
 import copy
 import logging
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -109,12 +110,14 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         backend: str = "",
         ends_at: datetime | None = None,
         adopted_from: str | None = None,
+        replaces: Collection[UUID] = (),
     ) -> "AuthSession":
         """Sign a person in: store a new session and return it.
 
         ``persistent`` False ends it with the browser. ``backend`` is the dotted path of the
         authentication backend that vouches for the user (default: the one that ``authenticate``
         noted on the user, or the only one there is). ``ends_at`` shortens its absolute lifetime.
+        ``replaces`` are sessions that the caller ends next, and which the limit does not count.
 
         Raises ValueError when there are several backends to choose from.
         """
@@ -136,19 +139,24 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         session.expires_at = session.idle_end(now)
         session.token_hash = tokens.new_refresh_token_hash(session)
         session.save(using=router.db_for_write(self.model))
-        session.user = user  # type: ignore[assignment]  # the stubs know one user model
-        self._enforce_limit(session, request)
+        session.set_user(user)
+        self._enforce_limit(session, request, replaces)
         signals.session_started.send_robust(sender=self.model, session=session, request=request)
         return session
 
-    def _enforce_limit(self, session: "AuthSession", request: HttpRequest | None) -> None:
+    def _enforce_limit(
+        self, session: "AuthSession", request: HttpRequest | None, replaces: Collection[UUID]
+    ) -> None:
         if not conf.MAX_SESSIONS_PER_USER:
             return
-        others = self.at_writer().active().filter(user=session.user_id).exclude(pk=session.pk)
+        others = self.at_writer().active().filter(user=session.user_id)
+        others = others.exclude(pk__in=[session.pk, *replaces])
         newest_first = others.order_by("-last_seen_at").values_list("pk", flat=True)
         surplus = list(newest_first[conf.MAX_SESSIONS_PER_USER - 1 :])
         if surplus:
-            self.at_writer().filter(pk__in=surplus).revoke(RevokeReason.LIMIT, request)
+            # A younger one ends this one by itself: two at once must not end each other.
+            older = self.at_writer().filter(pk__in=surplus, created_at__lte=session.created_at)
+            older.revoke(RevokeReason.LIMIT, request)
 
     def look_up(self, sid: UUID) -> "AuthSession":
         """Return a session that may be used now, with its user, in one query.

@@ -4,10 +4,14 @@ Views never set cookies: here, and only here, are token cookies set or deleted. 
 view's transaction, so ATOMIC_REQUESTS can roll none of it back.
 """
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -21,6 +25,8 @@ from .models import AuthSession
 from .rotation import Step
 from .sessions import ATTEMPTS, RevokeReason
 from .users import auth_hash_of
+
+log = logging.getLogger("tokenauth.security")
 
 #: Seconds after which a response no longer deletes cookies: the person may have signed in again
 #: while it was slow, and a deletion can't say which cookie it means.
@@ -49,9 +55,20 @@ def settle(credentials: Credentials, response: HttpResponseBase) -> None:
     if credentials.outgoing is not None:
         recheck(credentials, credentials.outgoing)
     elif session is not None and confirms(credentials, session):
-        session.confirm()
+        with bookkeeping():
+            session.confirm()
     if session is not None and session.upgraded_auth_hash:
-        session.set_auth_hash(session.upgraded_auth_hash)
+        with bookkeeping():
+            session.set_auth_hash(session.upgraded_auth_hash)
+
+
+@contextmanager
+def bookkeeping() -> Iterator[None]:
+    """Let the answer go out although a note failed: a later request makes the same one."""
+    try:
+        yield
+    except DatabaseError:
+        log.warning("A note about a session could not be written.", exc_info=True)
 
 
 def confirms(credentials: Credentials, session: AuthSession) -> bool:
@@ -73,6 +90,9 @@ def confirms(credentials: Credentials, session: AuthSession) -> bool:
 
 def follow_django(credentials: Credentials) -> None:
     """Do what Django's ``login()``, ``logout()`` or an old session of Django's asks for."""
+    user = credentials.signed_in or credentials.adoptable
+    if user is not None and not django_sessions.signed_in(credentials.request, user):
+        credentials.signed_out = True  # by a flush() of the Django session
     if credentials.signed_out:
         credentials.end(RevokeReason.LOGOUT)
     elif credentials.signed_in is not None:
@@ -81,6 +101,12 @@ def follow_django(credentials: Credentials) -> None:
         adopt(credentials, credentials.adoptable)
     elif django_sessions.is_modified(credentials.request):
         follow_modification(credentials)
+
+
+def abandon(credentials: Credentials) -> None:
+    """End what a view signed out, although its answer reaches nobody."""
+    if credentials.signed_out:
+        credentials.end(RevokeReason.LOGOUT)
 
 
 def follow_login(credentials: Credentials, user: AbstractBaseUser) -> None:

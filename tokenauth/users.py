@@ -49,19 +49,17 @@ def joined_user_will_do(backend: Any) -> bool:
     return stock and manager.get_queryset is models.Manager.get_queryset
 
 
-def check_auth_hash(user: AbstractBaseUser, auth_hash: str) -> str:
+def check_auth_hash(user: AbstractBaseUser, auth_hash: str) -> list[str]:
     """Compare a session's hash with the user's password of now.
 
-    Returns the hash under today's key when ``auth_hash`` is that of a fallback key, else "".
-    A mismatch raises SessionSuspended and is never written down: a request that comes between
-    ``user.save()`` and the new hash must not end the changer's own session.
+    Returns the password's hashes under each key, that of today's first. A mismatch raises
+    SessionSuspended and is never written down: a request that comes between ``user.save()`` and
+    the new hash must not end the changer's own session.
     """
-    current = auth_hash_of(user)
-    if constant_time_compare(auth_hash, current):
-        return ""
     fallbacks: Iterable[str] = getattr(user, "get_session_auth_fallback_hash", tuple)()
-    if any(constant_time_compare(auth_hash, fallback) for fallback in fallbacks):
-        return current
+    hashes = [auth_hash_of(user), *fallbacks]
+    if any(constant_time_compare(auth_hash, known) for known in hashes):
+        return hashes
     raise SessionSuspended("the password has been changed since")
 
 
