@@ -2,9 +2,11 @@
 
 import pytest
 from django.contrib.auth import get_user_model, login, logout
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 
@@ -108,6 +110,44 @@ def test_whom_a_middleware_impersonates_is_who_acts(settings, staff, user):
     browser = browser_with(SessionFactory(user=staff))
     assert browser.get("/whoami/").text == user.get_username()
     assert browser.get(PING).json()["username"] == user.get_username()
+
+
+def second_factor(get_response):
+    def middleware(request):
+        if "verified" not in request.session:
+            request.user = AnonymousUser()
+        return get_response(request)
+
+    return middleware
+
+
+def test_whom_a_middleware_takes_off_the_request_is_nobody(settings, browser):
+    """Who has not passed a second factor passes REST framework's views no more than others."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.second_factor"]
+    assert browser.get("/whoami/").text == "anonymous"
+    assert browser.get(PING).status_code == 401
+
+
+def by_bearer(get_response):
+    def middleware(request):
+        if "Authorization" in request.headers:
+            request.user = get_user_model().objects.get()
+        return get_response(request)
+
+    return middleware
+
+
+class Bearer(BaseAuthentication):
+    def authenticate(self, request):
+        return (get_user_model().objects.get(), "bearer")
+
+
+def test_whom_a_middleware_found_by_a_bearer_token_needs_no_csrf_token(settings, user, monkeypatch):
+    """Only our cookies come unasked; the other authenticator has its say."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.by_bearer"]
+    monkeypatch.setattr(Ping, "authentication_classes", [CookieTokenAuthentication, Bearer])
+    client = Client(enforce_csrf_checks=True, headers={"Authorization": "Bearer good"})
+    assert client.post(PING).json()["username"] == user.get_username()
 
 
 def test_what_rest_framework_overwrites_changes_nothing(browser, session, user, monkeypatch):

@@ -10,6 +10,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.urls import include, path
+from django.utils.translation import gettext_lazy
 
 from tokenauth import checks
 
@@ -46,6 +47,12 @@ class TranslatedDeep:
     )
 
 
+class TranslatedPath:
+    """A site whose path to us is a word in the reader's language."""
+
+    urlpatterns = [path(gettext_lazy("Log out"), include([path("/a/", include("tokenauth.urls"))]))]
+
+
 class TranslatedUnderAnotherName:
     """The same, with an instance namespace of the site's own."""
 
@@ -73,6 +80,7 @@ CASES = {
     "no-urls": ({"ROOT_URLCONF": Bare}, ["E004"]),
     "translated-urls": ({"ROOT_URLCONF": Translated}, ["E005"]),
     "translated-urls-deep": ({"ROOT_URLCONF": TranslatedDeep}, ["E005"]),
+    "translated-path": ({"ROOT_URLCONF": TranslatedPath}, ["E005"]),
     "translated-urls-renamed": ({"ROOT_URLCONF": TranslatedUnderAnotherName}, ["E005"]),
     "cookie-elsewhere": (ours(REFRESH_COOKIE_PATH="/elsewhere/"), ["E006"]),
     "cookie-on-no-path": (ours(REFRESH_COOKIE_PATH="auth/"), ["E006"]),

@@ -11,7 +11,7 @@ import time_machine
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
@@ -591,11 +591,14 @@ def test_a_token_is_confirmed_once_and_only_after_the_grace_period(alice, clock,
     assert (row().rotation, row().confirmed) == (1, False)
 
 
-def test_a_confirmation_that_fails_costs_nobody_the_answer(alice, user, clock, monkeypatch, caplog):
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_confirmation_that_fails_costs_nobody_the_answer(
+    alice, user, clock, monkeypatch, caplog, error
+):
     """The form was saved: who is shown an error sends it again."""
 
     def fail(session):
-        raise OperationalError("database is locked")
+        raise error("the database is locked, or gone")
 
     clock.shift(timedelta(minutes=5))
     with monkeypatch.context() as patches:

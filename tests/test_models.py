@@ -293,6 +293,16 @@ def test_two_sign_ins_at_once_do_not_end_each_other(user, settings, clock, monke
     assert list(AuthSession.objects.active()) == [younger]
 
 
+def test_a_limit_holds_although_another_servers_clock_is_ahead(user, settings, clock):
+    """The earlier sign-in seems to be the later one."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 1
+    clock.shift(timedelta(seconds=2))
+    SessionFactory(user=user)
+    clock.shift(timedelta(seconds=-1))
+    newest = SessionFactory(user=user)
+    assert list(AuthSession.objects.active()) == [newest]
+
+
 def test_a_limit_of_one_leaves_the_newest(user, settings):
     """Even if nothing tells the others apart."""
     SessionFactory.create_batch(3, user=user)

@@ -213,10 +213,21 @@ async def visit_and_leave(url, cookies):
         await talk.wait(10)
 
 
+def sync_only(get_response):
+    """A middleware as Django's documentation writes one."""
+
+    def middleware(request):
+        return get_response(request)
+
+    return middleware
+
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("below", [[], [f"{__name__}.sync_only"]], ids=["async", "sync"])
 @pytest.mark.parametrize("url", ["/slow-logout/", "/slow-alogout/"])
-def test_who_signs_out_and_closes_the_tab_is_signed_out(user, url):
+def test_who_signs_out_and_closes_the_tab_is_signed_out(user, settings, url, below):
     """Django cancels the request, but its own session is gone by then, and so shall be ours."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, *below]
     client = signed_in(Client(), user)
     jar = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
     async_to_sync(visit_and_leave)(url, jar)

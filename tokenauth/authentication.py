@@ -24,9 +24,10 @@ class CookieTokenAuthentication(SessionAuthentication):
         """
         credentials = credentials_of(request)
         user: Any = credentials.get_user()
-        # A middleware may have put somebody else there, to impersonate; REST framework, nobody.
+        # A middleware may have put somebody else in their place, or nobody. Whom it found by other
+        # means than our cookies, by a bearer token say, is not ours to let in, nor to refuse.
         placed = getattr(request._request, "user", None)
-        if getattr(placed, "is_authenticated", False):
+        if user.is_authenticated and placed is not None:
             user = placed
         if not isinstance(user, AbstractBaseUser) or not getattr(user, "is_active", True):
             return None

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -16,6 +17,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import LocalePrefixPattern
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from . import cookies, throttling
@@ -76,13 +78,13 @@ def url_errors() -> Iterator[CheckMessage]:
         return
     if is_under_locale_prefix(get_resolver().url_patterns):
         yield Error(
-            "The URLs of tokenauth are included under i18n_patterns.",
-            hint="Move the include out of i18n_patterns: the path of the refresh cookie must not "
-            "change with the language.",
+            "The URLs of tokenauth are included under i18n_patterns, or a translated path.",
+            hint="Move the include out of it: the path of the refresh cookie must not change with "
+            "the language.",
             id="tokenauth.E005",
         )
     chosen = conf.REFRESH_COOKIE_PATH
-    if isinstance(chosen, str) and not cookies.is_under(f"{path}refresh/", chosen or path):
+    if isinstance(chosen, str) and not cookies.is_under(unquote(f"{path}refresh/"), chosen or path):
         yield Error(
             "The refresh cookie does not reach the refresh URL.",
             hint=f"Edit TOKENAUTH_REFRESH_COOKIE_PATH: remove it, or set it to {path!r} or '/'.",
@@ -93,15 +95,20 @@ def url_errors() -> Iterator[CheckMessage]:
 def is_under_locale_prefix(
     patterns: list[URLPattern | URLResolver], prefixed: bool = False
 ) -> bool:
-    """Tell whether our namespace stands below a language prefix."""
-    resolvers = [pattern for pattern in patterns if isinstance(pattern, URLResolver)]
-    return any(
-        (resolver.app_name == "tokenauth" and prefixed)
-        or is_under_locale_prefix(
-            resolver.url_patterns, prefixed or isinstance(resolver.pattern, LocalePrefixPattern)
-        )
-        for resolver in resolvers
-    )
+    """Tell whether our namespace stands below a language prefix, or a translated path."""
+    for resolver in patterns:
+        if isinstance(resolver, URLResolver):
+            here = prefixed or changes_with_language(resolver.pattern)
+            ours = here and resolver.app_name == "tokenauth"
+            if ours or is_under_locale_prefix(resolver.url_patterns, here):
+                return True
+    return False
+
+
+def changes_with_language(pattern: Any) -> bool:
+    """Tell whether a path begins with the language, or is translated."""
+    text = getattr(pattern, "_route", getattr(pattern, "_regex", ""))
+    return isinstance(pattern, LocalePrefixPattern) or isinstance(text, Promise)
 
 
 def known_settings() -> dict[str, Setting[Any]]:

@@ -8,7 +8,9 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from urllib.parse import unquote
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponseBase
 from django.urls import NoReverseMatch, reverse
@@ -30,7 +32,7 @@ LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 def include_path() -> str:
     """Return the path under which the site includes ``tokenauth.urls``, with its script name."""
     try:
-        return reverse("tokenauth:login").removesuffix("login/")
+        return reverse("tokenauth:login", settings.ROOT_URLCONF).removesuffix("login/")
     except NoReverseMatch as error:
         raise ImproperlyConfigured(
             "tokenauth needs its URLs. Edit your ROOT_URLCONF to add "
@@ -44,7 +46,11 @@ def refresh_path() -> str:
 
 
 def is_under(path: str, folder: str) -> bool:
-    """Tell whether a browser sends a cookie of path ``folder`` to ``path`` (RFC 6265 §5.1.4)."""
+    """Tell whether a browser sends a cookie of path ``folder`` to ``path`` (RFC 6265 §5.1.4).
+
+    ``path`` is a request's, which Django has decoded, ``folder`` reversed, and so quoted.
+    """
+    folder = unquote(folder)
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 

@@ -50,7 +50,12 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         flow = self.flow(request)
         step = next(flow)
         while True:
-            result = step() if step else self.get_response(request)
+            try:
+                result = step() if step else self.get_response(request)
+            except CancelledError:
+                # The same, where a middleware below is not async.
+                settlement.abandon(credentials_of(request))
+                raise
             try:
                 step = flow.send(result)
             except StopIteration as done:
@@ -83,7 +88,8 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         credentials = Credentials(request)
         credentials.attach()
         just_tried = take_marker(request)
-        if credentials.needs_refresh and request.path != cookies.include_path() + "refresh/":
+        is_refresh = cookies.is_under(request.path, cookies.include_path() + "refresh/")
+        if credentials.needs_refresh and not is_refresh:
             token = refresh_token_here(request, credentials)
             if token is not None:
                 yield partial(credentials.refresh, token)

@@ -134,7 +134,7 @@ def site_of(request: HttpRequest | None) -> dict[str, str]:
             pass  # no SITE_ID, and none for this host
         else:
             host, name = site.domain, site.name
-    path = reverse("tokenauth:session_list")
+    path = reverse("tokenauth:session_list", settings.ROOT_URLCONF)
     scheme = "https" if conf.COOKIE_SECURE else "http"
     return {"site_name": " ".join(name.split()), "url": f"{scheme}://{host}{path}" if host else ""}
 

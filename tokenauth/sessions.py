@@ -154,9 +154,11 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         newest_first = others.order_by("-last_seen_at").values_list("pk", flat=True)
         surplus = list(newest_first[conf.MAX_SESSIONS_PER_USER - 1 :])
         if surplus:
-            # A younger one ends this one by itself: two at once must not end each other.
-            older = self.at_writer().filter(pk__in=surplus, created_at__lte=session.created_at)
-            older.revoke(RevokeReason.LIMIT, request)
+            # One that came meanwhile ends this one by itself: two at once must not end each other.
+            # One from the future did not: another server's clock is ahead, or the hour came twice.
+            meanwhile = {"created_at__gt": session.created_at, "created_at__lte": timezone.now()}
+            rows = self.at_writer().filter(pk__in=surplus).exclude(**meanwhile)
+            rows.revoke(RevokeReason.LIMIT, request)
 
     def look_up(self, sid: UUID) -> "AuthSession":
         """Return a session that may be used now, with its user, in one query.

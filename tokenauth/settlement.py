@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -67,7 +67,7 @@ def bookkeeping() -> Iterator[None]:
     """Let the answer go out although a note failed: a later request makes the same one."""
     try:
         yield
-    except DatabaseError:
+    except Error:  # InterfaceError, of a connection that is gone, is no DatabaseError
         log.warning("A note about a session could not be written.", exc_info=True)
 
 
