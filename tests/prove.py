@@ -22,6 +22,10 @@ LONG = {
 }
 
 
+#: Names the file that takes the counts.
+PROOF = "TOKENAUTH_PROOF"
+
+
 class Check(NamedTuple):
     """A promise, the tests that try it, and the database they do it on."""
 
@@ -56,7 +60,7 @@ class Result(NamedTuple):
 
 def tally(unit: str, runs: int = 1) -> None:
     """Count what a test has just done, if anybody wants to know."""
-    if path := os.environ.get("TOKENAUTH_PROOF"):
+    if path := os.environ.get(PROOF):
         with Path(path).open("a") as file:
             file.write(json.dumps({"unit": unit, "runs": runs}) + "\n")
 
@@ -70,9 +74,7 @@ def run(check: Check) -> Result:
         status = subprocess.run(  # noqa: S603  # our own words
             [*command, f"tests/test_{check.tests}.py"],
             cwd=Path(__file__).parents[1],
-            env=LONG
-            | os.environ
-            | {"TOKENAUTH_PROOF": str(counts), "TOKENAUTH_TEST_DATABASE": check.database},
+            env=LONG | os.environ | {PROOF: str(counts), "TOKENAUTH_TEST_DATABASE": check.database},
             check=False,
         ).returncode
         units: Counter[str] = Counter()

@@ -151,6 +151,7 @@ class Race:
         else:
             assert handed_out <= {None, self.tokens[0]}
         tally("rounds")
+        tally("rotations", self.session.rotation)
 
     def check_that_no_server_failed(self, clients):
         assert [client.text for client in clients if client.status >= 500] == []
