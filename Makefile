@@ -51,7 +51,7 @@ test-all: ## Test on SQLite, PostgreSQL, MariaDB and in Chromium; all must be th
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory test-rest
 
-# Twelve thousand examples, two thousand lives, thousands of races: an hour and more.
+# Twelve thousand examples, two thousand lives, thousands of races: half an hour on two cores.
 prove: $(VENV)/.test $(VENV)/.databases ## Run everything long, print one table: check, violations, runs
 	$(BIN)/python -m tests.prove
 
