@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.cookiejar import CookieJar
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from django.test import RequestFactory
 
 from demo_project.management.commands.demo import check_port
 from demo_project.promise import refresh_as
-from tests.processes import ROOT
+from tests.processes import PATIENCE, ROOT
 from tokenauth.cookies import Presented
 from tokenauth.tokens import Claims
 
@@ -75,13 +76,15 @@ def serve_demo(folder: Path) -> Iterator[SimpleNamespace]:
             env=os.environ | env,
             stdout=output,
             stderr=output,
+            # Tests that run in a shell's background ignore Ctrl-C, and so would what they start.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no lock is held
         )
         try:
             wait_until(lambda: process.poll() is not None or listens(port))
             yield SimpleNamespace(port=port, database=database, read=said.read_text)
         finally:
             process.send_signal(signal.SIGINT)  # Ctrl-C
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def listens(port: int) -> bool:
