@@ -202,11 +202,9 @@ class PersonFilter(admin.SimpleListFilter):
 
     def queryset(
         self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
-    ) -> models.QuerySet[AuthSession] | None:
+    ) -> models.QuerySet[AuthSession]:
         """Narrow the list down."""
         person: Any = self.value()
-        if not person:
-            return None
         return queryset.filter(user=person) if self.lookup_choices else queryset.none()
 
     def has_output(self) -> bool:
