@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tests import urls, views
 from tests.factories import PASSWORD, UserFactory
+from tests.test_notices import send_through
 from tokenauth.models import AuthSession
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
@@ -93,6 +94,7 @@ def test_a_host_without_our_pages_adopts(user):
 def test_a_host_without_our_pages_sends_notices(settings):
     """They lead to the page that the site has."""
     settings.TOKENAUTH_SEND_NOTICES = True
+    send_through(settings, "django.core.mail.backends.locmem.EmailBackend")
     settings.ALLOWED_HOSTS = [SHOP["host"]]
     user = UserFactory(email="alice@site.test")
     data = {"username": user.get_username(), "password": PASSWORD}
