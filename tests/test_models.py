@@ -244,6 +244,13 @@ def test_a_person_may_be_read_from_a_replica(user):
     assert session.user is user
 
 
+def test_a_backend_may_read_the_person_from_a_replica(session, user, monkeypatch):
+    """Its ``get_user`` is asked in each request."""
+    user._state.db = "replica"
+    monkeypatch.setattr("tokenauth.users.vouch_for", lambda session: user)
+    assert AuthSession.objects.look_up(session.pk).user is user
+
+
 # The limit
 
 

@@ -53,7 +53,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
             try:
                 result = step() if step else self.get_response(request)
             except CancelledError:
-                # The same, where a middleware below is not async.
+                # From an ASGI server, through a middleware below that is not async: see __acall__.
                 settlement.abandon(credentials_of(request))
                 raise
             try:
