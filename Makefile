@@ -32,9 +32,10 @@ test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE
 	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(NPM),,, axe-core (npm not found))"
 
 # What knows no database is not repeated on each.
-DATABASE_FREE = bounce caching checks conf cookies demo devices docs harness interleavings languages \
-  layers origins rotation schema tokens
-DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/test_%.py)
+DATABASE_FREE = test_checks test_conf test_demo test_docs test_harness test_interleavings test_languages \
+  test_layers session/test_devices session/test_rotation session/test_tokens api/test_schema \
+  request/test_bounce request/test_caching request/test_cookies request/test_origins
+DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/%.py)
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
 test-rest: export TOKENAUTH_ROUNDS ?= 10

@@ -27,8 +27,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from tokenauth import activity
-from tokenauth.listing import ACTIVE, ALL, ENDED, EXPIRED, REACH, TIMES
+from tokenauth.admin import activity
+from tokenauth.admin.listing import ACTIVE, ALL, ENDED, EXPIRED, REACH, TIMES
 from tokenauth.models import AuthSession
 
 #: Milliseconds that no query may take.

@@ -18,15 +18,15 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from tokenauth import cookies
 from tokenauth.conf import conf
-from tokenauth.cookies import Presented
-from tokenauth.credentials import Credentials, credentials_of
-from tokenauth.devices import describe
 from tokenauth.models import AuthSession
-from tokenauth.rotation import Step, decide
-from tokenauth.tokens import hash_token
-from tokenauth.wording import why_signed_out
+from tokenauth.pages.wording import why_signed_out
+from tokenauth.request import cookies
+from tokenauth.request.cookies import Presented
+from tokenauth.request.credentials import Credentials, credentials_of
+from tokenauth.session.devices import describe
+from tokenauth.session.rotation import Step, decide
+from tokenauth.session.tokens import hash_token
 
 #: By session, in the memory of this process and nowhere else: what the thief has got hold of, after
 #: which rotation an answer is to be lost, and which rotation was.

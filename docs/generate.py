@@ -110,7 +110,11 @@ def words(node: ast.expr) -> str:
 
 def missing_urls() -> str:
     """Return the one hint that is an exception's own text."""
-    raised = [call for call in calls("cookies") if ast.unparse(call.func) == "ImproperlyConfigured"]
+    raised = [
+        call
+        for call in calls("request/cookies")
+        if ast.unparse(call.func) == "ImproperlyConfigured"
+    ]
     return words(raised[0].args[0])
 
 

@@ -74,7 +74,7 @@ def make_history() -> dict[str, str]:
     from django.core.management import call_command  # noqa: PLC0415  # Django must be set up
 
     from demo_project.management.commands.demo import PEOPLE, ensure_person  # noqa: PLC0415  # the same
-    from tokenauth.notices import compose  # noqa: PLC0415  # the same
+    from tokenauth.pages.notices import compose  # noqa: PLC0415  # the same
 
     call_command("migrate", interactive=False, verbosity=0)
     for username, fields in PEOPLE.items():

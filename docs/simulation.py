@@ -5,7 +5,7 @@
 
 One run is one session over 24 hours: a browser with a jar, a network that delays or loses answers,
 a server with one rule for refresh tokens, and perhaps a thief who copied the jar. Ours is judged
-by the real decision (``tokenauth.rotation.decide``); everything else is a model. Seeded: the same
+by the real decision (``tokenauth.session.rotation.decide``); all else is a model. Seeded: the same
 numbers every time. Nothing here is used by the app.
 """
 
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tokenauth.rotation import Step, decide
+from tokenauth.session.rotation import Step, decide
 
 DAY = 24 * 3600
 GRACE = 60

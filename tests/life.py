@@ -36,9 +36,9 @@ from hypothesis.stateful import (
 
 from tests.factories import PASSWORD, UserFactory
 from tests.prove import tally
-from tokenauth import tokens
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession, RevokeReason
+from tokenauth.session import tokens
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 #: Chromium writes its cookies to disk this often.

@@ -1,8 +1,8 @@
 """Break the code on purpose, some thousand times, and list what no test notices.
 
-``make mutants`` runs this; ``python -m tests.mutants settlement`` does it for that module's group.
-mutmut does the work, on a copy in build/. It fails when too many mutants survive, or one for which
-docs/mutants.md gives no reason; the table in there is written by this.
+``make mutants`` runs this; ``python -m tests.mutants request/settlement`` does it for that room's
+group. mutmut does the work, on a copy in build/. It fails when too many mutants survive, or one for
+which docs/mutants.md gives no reason; the table in there is written by this.
 """
 
 import ast
@@ -20,12 +20,17 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "mutants"
 PAGE = ROOT / "docs" / "mutants.md"
-#: Modules, and the test files that are to notice. Quick ones: a survivor costs all of them.
-QUICK = "tokens cookies rotation models middleware settlement caching authentication api"
+#: Modules, and the tests that are to notice. Quick ones: a survivor costs all of them.
+QUICK = (
+    "session/test_tokens session/test_rotation request/test_cookies request/test_settlement "
+    "request/test_caching api/test_views test_models test_middleware test_authentication"
+)
+CORE = "session/tokens session/rotation session/transitions request/cookies models middleware"
 GROUPS = {
-    "tokens cookies rotation sessions models middleware": QUICK,
+    CORE: QUICK,
     # Only servers show how it follows Django's own logins, and what a person is told.
-    "settlement": f"{QUICK} django_sessions adoption passwords login_page",
+    "request/settlement": f"{QUICK} request/test_django_sessions request/test_adoption "
+    "test_passwords pages/test_login_page",
 }
 #: Servers of both kinds run one body. And in a mutant a function has another name and line than
 #: ``sensitive_variables`` knows, so what a debug report hides is not to be seen there.
@@ -93,7 +98,7 @@ def copy_to(folder: Path, modules: list[str], tests: list[str]) -> None:
         "only_mutate": files,
         "also_copy": ["templates"],
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-k", LEFT_OUT],
-        "pytest_add_cli_args_test_selection": [f"tests/test_{name}.py" for name in tests],
+        "pytest_add_cli_args_test_selection": [f"tests/{name}.py" for name in tests],
         "process_isolation": "forkserver",  # each mutant starts from a process that ran no test
         "timeout_constant": 30.0,  # a busy machine needs long to make a database
     }
@@ -120,7 +125,12 @@ def results(folder: Path) -> Iterator[Mutant]:
     for name, fate in re.findall(r"^\s*(\S+): (.+)$", found, re.MULTILINE):
         diff = "" if fate in NOTICED else mutmut(folder, "show", name)
         lines = re.findall(r"^([-+])(?!\1{2} )\s*(.*)$", diff, re.MULTILINE)
-        yield Mutant(name.split(".")[1], fate, "\n".join(sign + code for sign, code in lines))
+        yield Mutant(module_of(name), fate, "\n".join(sign + code for sign, code in lines))
+
+
+def module_of(mutant: str) -> str:
+    """Return the room that stands in a mutant's name: ``session/tokens``."""
+    return "/".join(part for part in mutant.split(".")[1:-1])
 
 
 def table(mutants: list[Mutant]) -> str:

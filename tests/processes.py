@@ -16,7 +16,7 @@ import time_machine
 from django.utils import timezone
 
 from tests.live import Server
-from tokenauth import tokens
+from tokenauth.session import tokens
 
 ROOT = Path(__file__).parents[1]
 #: How often what goes on between processes is repeated; ``make prove`` wants more.

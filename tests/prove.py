@@ -1,7 +1,7 @@
 """Run everything long, and print one table: check, runs, violations.
 
 The tests count what they do themselves: each calls ``tally``, which writes to the file that
-``TOKENAUTH_PROOF`` names. ``make prove`` runs this; ``python -m tests.prove fuzz`` a part of it.
+``TOKENAUTH_PROOF`` names. ``make prove`` runs this; ``python -m tests.prove test_fuzz`` a part.
 """
 
 import json
@@ -35,13 +35,13 @@ class Check(NamedTuple):
 
 
 CHECKS = [
-    Check("every interleaving", "interleavings"),
-    Check("random lives", "stateful"),
-    Check("bad input", "fuzz"),
-    Check("the API by its schema", "schema"),
+    Check("every interleaving", "test_interleavings"),
+    Check("random lives", "test_stateful"),
+    Check("bad input", "test_fuzz"),
+    Check("the API by its schema", "api/test_schema"),
     *[
         Check(f"{name}, {database}", tests, database)
-        for name, tests in (("processes", "processes"), ("faults", "faults"))
+        for name, tests in (("processes", "test_processes"), ("faults", "test_faults"))
         for database in ("sqlite", "postgresql", "mariadb")
     ],
 ]
@@ -72,7 +72,7 @@ def run(check: Check) -> Result:
         counts.touch()
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
         status = subprocess.run(  # noqa: S603  # our own words
-            [*command, f"tests/test_{check.tests}.py"],
+            [*command, f"tests/{check.tests}.py"],
             cwd=Path(__file__).parents[1],
             env=LONG | os.environ | {PROOF: str(counts), "TOKENAUTH_TEST_DATABASE": check.database},
             check=False,

@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from tests.chromium import Window
 from tests.live import serve
+from tests.pages.test_devices_page import AGENTS, session_on
 from tests.processes import ROOT
 from tests.test_demo import LOST_ANSWER, THIEF, serve_demo
-from tests.test_devices_page import AGENTS, session_on
 from tokenauth.models import AuthSession
-from tokenauth.notices import SUBJECTS, compose
-from tokenauth.sessions import RevokeReason
+from tokenauth.pages.notices import SUBJECTS, compose
+from tokenauth.session.transitions import RevokeReason
 
 pytestmark = pytest.mark.urls("tests.urls_styled")
 in_both_layouts = pytest.mark.parametrize("layout", ["ours", "demo"], indirect=True)

@@ -12,9 +12,9 @@ from rest_framework.test import APIRequestFactory
 
 from tests.factories import SessionFactory, UserFactory
 from tests.views import Ping
-from tokenauth import tokens
 from tokenauth.authentication import CookieTokenAuthentication
 from tokenauth.models import AuthSession
+from tokenauth.session import tokens
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 

@@ -10,8 +10,8 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from tokenauth import cookies
 from tokenauth.models import AuthSession
+from tokenauth.request import cookies
 
 LOGIN = "/auth/login/"
 

@@ -23,8 +23,8 @@ from django.test import RequestFactory
 from demo_project.management.commands.demo import check_port
 from demo_project.promise import refresh_as
 from tests.processes import PATIENCE, ROOT
-from tokenauth.cookies import Presented
-from tokenauth.tokens import Claims
+from tokenauth.request.cookies import Presented
+from tokenauth.session.tokens import Claims
 
 THIEF, LOST_ANSWER = "/auth/demo/thief/", "/auth/demo/lost-answer/"
 COOKIES = {"access_token", "refresh_token"}

@@ -27,9 +27,9 @@ from rest_framework_simplejwt.tokens import AccessToken as BearerToken
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth import signals
-from tokenauth.bounce import MAX_REQUEST_LINE, MAX_URL
 from tokenauth.models import AuthSession
-from tokenauth.sessions import RevokeReason
+from tokenauth.request.bounce import MAX_REQUEST_LINE, MAX_URL
+from tokenauth.session.transitions import RevokeReason
 from tokenauth.urls import urlpatterns as our_urls
 
 ROOT = Path(__file__).parents[1]
@@ -625,7 +625,7 @@ def test_the_answers_are_those_of_the_reference(client, user):
 def test_every_test_that_is_named_exists(page):
     """A claim that names its test can be checked."""
     named = set(re.findall(r"`(test_\w+)`", PAGES[page]))
-    known = "\n".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("*.py"))
+    known = "\n".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.rglob("*.py"))
     assert {name for name in named if not re.search(rf"\bdef {name}\(", known)} == set()
 
 

@@ -34,9 +34,9 @@ from tests.processes import (
 )
 from tests.prove import tally
 from tests.wsgi import HASTE, ORDER
-from tokenauth import cookies
 from tokenauth.models import AuthSession
-from tokenauth.tokens import remake_refresh_token
+from tokenauth.request import cookies
+from tokenauth.session.tokens import remake_refresh_token
 
 ENGINE = site_settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
 REFRESH_URL = "/auth/refresh/"

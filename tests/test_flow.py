@@ -19,8 +19,10 @@ from django.utils import timezone
 
 from tests.browser import BrowserPolicy
 from tests.factories import PASSWORD, SessionFactory
-from tokenauth import cookies, signals, tokens
+from tokenauth import signals
 from tokenauth.models import AuthSession
+from tokenauth.request import cookies
+from tokenauth.session import tokens
 
 LOGIN = "/auth/login/"
 REFRESH = "/auth/refresh/"

@@ -20,8 +20,8 @@ from tests.factories import PASSWORD, SessionFactory, UserFactory
 from tests.processes import an_hour_ago, expired_access_token
 from tests.prove import tally
 from tests.test_hostile import ACCESS, AUTH_URLS, OURS, REFRESH
-from tokenauth import tokens
 from tokenauth.models import AuthSession
+from tokenauth.session import tokens
 
 EXAMPLES = int(os.environ.get("TOKENAUTH_FUZZ_EXAMPLES", "500"))
 REQUESTS = st.sampled_from(

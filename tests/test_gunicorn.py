@@ -10,9 +10,10 @@ from tests.browser import Browser
 from tests.chromium import Window
 from tests.factories import SessionFactory
 from tests.processes import an_hour_ago, expired_access_token, gunicorn
-from tokenauth import cookies, tokens
 from tokenauth.models import AuthSession
-from tokenauth.tokens import remake_refresh_token
+from tokenauth.request import cookies
+from tokenauth.session import tokens
+from tokenauth.session.tokens import remake_refresh_token
 
 CONTENT = hashlib.shake_256(b"upload").digest(5_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -25,8 +25,8 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from tests.factories import PASSWORD, SessionFactory, UserFactory
-from tokenauth import tokens
 from tokenauth.models import AuthSession
+from tokenauth.session import tokens
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 OURS = {ACCESS, REFRESH}

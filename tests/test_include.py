@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tests import urls, views
 from tests.factories import PASSWORD, UserFactory
-from tests.test_notices import send_through
+from tests.pages.test_notices import send_through
 from tokenauth.models import AuthSession
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.prove import tally
-from tokenauth.rotation import Step, decide
+from tokenauth.session.rotation import Step, decide
 
 OLD = 3
 IN_FLIGHT = 3

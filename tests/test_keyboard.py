@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from tests.factories import PASSWORD
-from tests.test_devices_page import AGENTS, session_on
+from tests.pages.test_devices_page import AGENTS, session_on
 from tokenauth.models import AuthSession
 
 pytestmark = [

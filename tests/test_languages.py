@@ -25,10 +25,10 @@ from django.utils.translation.template import templatize
 
 import tokenauth
 from tests.factories import PASSWORD, SessionFactory
-from tests.test_devices_page import AGENTS
-from tokenauth import notices, wording
+from tests.pages.test_devices_page import AGENTS
 from tokenauth.models import AuthSession
-from tokenauth.sessions import RevokeReason
+from tokenauth.pages import notices, wording
+from tokenauth.session.transitions import RevokeReason
 
 PACKAGE = Path(tokenauth.__file__).parent
 LANGUAGES = ["de", "fr", "es", "zh-hans"]

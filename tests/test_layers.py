@@ -8,28 +8,64 @@ import pytest
 
 import tokenauth
 
-#: Each module may import those that stand before it, and none behind it.
-ORDER = [
-    *("conf", "exceptions", "signals"),
-    *("tokens", "cookies", "devices", "rotation", "users", "contention"),
-    "sessions",
-    "models",
-    *("django_sessions", "origins", "bounce", "credentials", "settlement"),
-    *("wording", "notices", "throttling"),
-    *("answers", "forms", "middleware", "authentication"),
-    "views",
-    *("api", "staff", "listing", "activity", "chart", "user_admin", "admin"),
-    *("schema", "checks", "urls", "apps"),
-    *("tokenauth_clear", "tokenauth_revoke"),
+#: The floors: a room may import what stands on a floor below its own, and, on its own floor, what
+#: stands before it in the same folder.
+FLOORS = [
+    ["conf exceptions signals"],
+    ["session: rotation tokens users devices contention transitions"],
+    ["models"],
+    [
+        "request: cookies origins django_sessions bounce throttling credentials settlement refresh",
+    ],
+    ["middleware authentication shortcuts"],
+    ["pages: forms wording notices views", "api: answers views schema"],
+    [
+        "admin: staff listing activity chart users sessions",
+        "sessions views checks urls apps",
+        "management.commands: tokenauth_clear tokenauth_revoke",
+    ],
 ]
-PURE = {"conf", "exceptions", "signals", "tokens", "cookies", "devices", "rotation"}
+#: Nothing in here touches the ORM or a person.
+PURE = {
+    *("conf", "exceptions", "signals", "request.cookies"),
+    *("session.tokens", "session.devices", "session.rotation"),
+}
 
+
+def rooms(row):
+    """The full names of the modules in a row, in order."""
+    folder, _, names = row.rpartition(": ")
+    return [".".join(filter(None, [folder, name])) for name in names.split()]
+
+
+PLACES = {
+    room: (floor, row, place)
+    for floor, rows in enumerate(FLOORS)
+    for row in rows
+    for place, room in enumerate(rooms(row))
+}
+
+
+def may_import(room, other):
+    """Whether the order allows it: a lower floor, or further down in the same folder."""
+    (floor, row, place), (other_floor, other_row, other_place) = PLACES[room], PLACES[other]
+    return other_floor < floor or (row == other_row and other_place < place)
+
+
+ROOT = Path(tokenauth.__file__).parent
 FILES = sorted(
     path
-    for path in Path(tokenauth.__file__).parent.rglob("*.py")
+    for path in ROOT.rglob("*.py")
     if "migrations" not in path.parts and path.name != "__init__.py"
 )
-TREES = {path.stem: ast.parse(path.read_text()) for path in FILES}
+
+
+def name_of(path):
+    """A module's name below the package: ``session.tokens``."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+TREES = {name_of(path): ast.parse(path.read_text()) for path in FILES}
 each_module = pytest.mark.parametrize("module", TREES)
 
 
@@ -40,8 +76,13 @@ def imported_for_types(tree):
             yield from node.body
 
 
+def package_of(module, level):
+    """The package that ``level`` dots mean in a module."""
+    return ["tokenauth", *module.split(".")][:-level]
+
+
 def imports(module):
-    """Every dotted name that a module imports, wherever in it; our own as ``tokenauth.<name>``."""
+    """Every dotted name that a module imports, wherever in it; relative ones in full."""
     for_types = set(map(id, imported_for_types(TREES[module])))
     for node in ast.walk(TREES[module]):
         if id(node) in for_types:
@@ -49,13 +90,15 @@ def imports(module):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = ".".join(filter(None, ["tokenauth" if node.level else "", node.module]))
+            above = package_of(module, node.level) if node.level else []
+            package = ".".join(filter(None, [*above, node.module]))
             yield from (f"{package}.{name.name}" for name in node.names)
 
 
 def neighbours(module):
     """Those of our modules that a module imports."""
-    return {name.split(".")[1] for name in imports(module) if name.startswith("tokenauth.")}
+    ours = (name.removeprefix("tokenauth.") for name in imports(module) if "tokenauth." in name)
+    return {room for name in ours for room in TREES if f"{name}.".startswith(f"{room}.")}
 
 
 def calls(module):
@@ -77,27 +120,34 @@ def users_of(names, of):
 
 
 def test_every_module_has_its_place():
-    """A new module is put into the order before it is imported."""
-    assert sorted(ORDER) == sorted(TREES)
+    """A new module is put on a floor before it is imported."""
+    assert sorted(PLACES) == sorted(TREES)
 
 
 @each_module
 def test_imports_point_one_way(module):
-    """No module knows of one that stands behind it."""
-    assert neighbours(module) <= set(ORDER[: ORDER.index(module)])
+    """No module knows of one that stands above it, or beside its folder."""
+    assert [other for other in neighbours(module) if not may_import(module, other)] == []
 
 
 def test_the_graph_that_was_read_is_the_real_one():
     """The reader above sees relative, absolute and late imports."""
     assert neighbours("conf") == neighbours("exceptions") == neighbours("signals") == set()
-    assert {"conf", "rotation", "tokens", "users"} <= neighbours("sessions")
-    assert {"checks", "credentials", "notices", "schema", "signals"} == neighbours("apps")
-    assert {"conf", "contention", "models"} <= neighbours("tokenauth_clear")
+    assert {"conf", "signals", "session.rotation"} <= neighbours("session.transitions")
+    assert {"checks", "signals", "api.schema", "pages.notices"} <= neighbours("apps")
+    assert {"conf", "session.contention"} <= neighbours("management.commands.tokenauth_clear")
+
+
+@pytest.mark.parametrize("room", [r for r in PLACES if "." in r])
+def test_folders_keep_to_the_order_too(room):
+    """Whoever imports a folder by its name alone would import what nobody ordered."""
+    folders = {f"tokenauth.{row.partition(':')[0]}" for rows in FLOORS for row in rows}
+    assert folders & set(imports(room)) == set()
 
 
 @pytest.mark.parametrize("module", sorted(PURE))
 def test_what_is_pure_knows_no_database(module):
-    """Below the models nothing touches the ORM or a person."""
+    """Verifying, deciding and naming cookies touch neither the ORM nor a person."""
     forbidden = ("django.db", "django.contrib")
     assert [name for name in imports(module) if name.startswith(forbidden)] == []
 
@@ -105,19 +155,26 @@ def test_what_is_pure_knows_no_database(module):
 def test_only_one_module_touches_simplejwt():
     """It is barely maintained: the day it goes, one file changes."""
     packages = {module: {name.split(".")[0] for name in imports(module)} for module in TREES}
-    assert users_of({"rest_framework_simplejwt", "jwt"}, packages.get) == {"tokens"}
+    assert users_of({"rest_framework_simplejwt", "jwt"}, packages.get) == {"session.tokens"}
 
 
 def test_token_cookies_are_set_in_one_place():
     """Views never set cookies: ``settlement`` decides, ``cookies`` writes."""
-    assert users_of({"set_cookie", "delete_cookie"}, calls) == {"cookies"}
-    assert users_of({"put", "put_access", "put_refresh"}, calls) == {"cookies", "settlement"}
+    writers = {"request.cookies", "request.settlement"}
+    assert users_of({"set_cookie", "delete_cookie"}, calls) == {"request.cookies"}
+    assert users_of({"put", "put_access", "put_refresh"}, calls) == writers
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_module_is_two_rooms(path):
     """What passes 350 lines is split."""
     assert len(path.read_text().splitlines()) <= 350
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in FILES} - {ROOT}), ids=name_of)
+def test_no_folder_is_two_houses(folder):
+    """What passes eight rooms asks what it is for."""
+    assert len([path for path in FILES if path.parent == folder]) <= 8
 
 
 def test_functions_are_short():

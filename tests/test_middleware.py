@@ -20,10 +20,10 @@ from django.utils import timezone
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory
 from tests.views import text
-from tokenauth.cookies import refresh_name
 from tokenauth.middleware import TokenAuthMiddleware
 from tokenauth.models import AuthSession
-from tokenauth.tokens import AccessToken, remake_refresh_token
+from tokenauth.request.cookies import refresh_name
+from tokenauth.session.tokens import AccessToken, remake_refresh_token
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 OURS = {ACCESS, REFRESH}

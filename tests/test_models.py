@@ -17,8 +17,7 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from tests.factories import PASSWORD, SessionFactory, UserFactory
-from tokenauth import signals, tokens
-from tokenauth.contention import TRIES
+from tokenauth import signals
 from tokenauth.exceptions import (
     InvalidToken,
     SessionEnded,
@@ -28,8 +27,10 @@ from tokenauth.exceptions import (
     TokenReused,
 )
 from tokenauth.models import AuthSession
-from tokenauth.rotation import Step
-from tokenauth.sessions import BATCH, AuthSessionManager, RevokeReason
+from tokenauth.session import tokens
+from tokenauth.session.contention import TRIES
+from tokenauth.session.rotation import Step
+from tokenauth.session.transitions import BATCH, AuthSessionManager, RevokeReason
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -247,7 +248,7 @@ def test_a_person_may_be_read_from_a_replica(user):
 def test_a_backend_may_read_the_person_from_a_replica(session, user, monkeypatch):
     """Its ``get_user`` is asked in each request."""
     user._state.db = "replica"
-    monkeypatch.setattr("tokenauth.users.vouch_for", lambda session: user)
+    monkeypatch.setattr("tokenauth.session.users.vouch_for", lambda session: user)
     assert AuthSession.objects.look_up(session.pk).user is user
 
 

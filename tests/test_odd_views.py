@@ -25,7 +25,7 @@ from tests import urls
 from tests.factories import PASSWORD
 from tests.views import name, text
 from tokenauth.models import AuthSession
-from tokenauth.sessions import AuthSessionManager
+from tokenauth.session.transitions import AuthSessionManager
 
 pytestmark = pytest.mark.urls(__name__)
 

@@ -23,9 +23,10 @@ from tests.factories import PASSWORD, SessionFactory, StaffFactory
 from tests.processes import PATIENCE, ROUNDS, an_hour_ago, expired_access_token, gunicorn
 from tests.prove import tally
 from tests.wsgi import PROCESS
-from tokenauth import cookies, tokens
 from tokenauth.models import AuthSession
-from tokenauth.tokens import remake_refresh_token
+from tokenauth.request import cookies
+from tokenauth.session import tokens
+from tokenauth.session.tokens import remake_refresh_token
 
 IS_SQLITE = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 CLIENTS = 20

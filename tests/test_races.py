@@ -17,9 +17,9 @@ from django.utils import timezone
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth.exceptions import SessionEnded, SessionSuspended, TokenAuthError
 from tokenauth.models import AuthSession
-from tokenauth.rotation import Step
+from tokenauth.session.rotation import Step
+from tokenauth.session.tokens import remake_refresh_token
 from tokenauth.signals import session_revoked, session_rotated
-from tokenauth.tokens import remake_refresh_token
 
 ROUNDS = 5
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from tests.factories import PASSWORD
 from tests.test_models import debug_report
-from tokenauth import tokens
 from tokenauth.models import AuthSession
+from tokenauth.session import tokens
 
 ACCESS = "__Host-access_token"
 PAGES = ("/whoami/", "/auth/sessions/", "/auth/api/session/", "/auth/api/sessions/")
@@ -88,7 +88,7 @@ def test_no_debug_report_of_a_login_tells_the_password(client, user, monkeypatch
     def fail(*args, **kwargs):
         raise DatabaseError("gone away")
 
-    monkeypatch.setattr("tokenauth.api.sign_in", fail)
+    monkeypatch.setattr("tokenauth.api.views.sign_in", fail)
     data = {"username": user.get_username(), "password": PASSWORD}
     with pytest.raises(DatabaseError) as caught:
         client.post("/auth/api/login/", data, content_type="application/json", secure=True)

@@ -10,11 +10,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.life import Life, LifeOnTheRootPath
 from tests.prove import PROOF
-from tokenauth import tokens
-from tokenauth.credentials import Credentials
 from tokenauth.exceptions import SessionEnded
 from tokenauth.models import AuthSession
-from tokenauth.rotation import Step, decide
+from tokenauth.request.credentials import Credentials
+from tokenauth.session import tokens
+from tokenauth.session.rotation import Step, decide
 
 PROFILE = settings(
     max_examples=int(os.environ.get("TOKENAUTH_STATEFUL_EXAMPLES", "100")),
@@ -41,7 +41,7 @@ def without(step: Step, instead: Step):
         decided = decide(*arguments)
         return instead if decided is step else decided
 
-    return mock.patch("tokenauth.sessions.decide", decide_wrongly)
+    return mock.patch("tokenauth.session.transitions.decide", decide_wrongly)
 
 
 def newest_key() -> list[str | bytes]:
@@ -69,10 +69,13 @@ BREAKS = {
     "for-ever-window": (Life, without(Step.REUSE, Step.REISSUE)),
     "confirm-at-once": (Life, mock.patch.object(tokens.Claims, "older_than", return_value=True)),
     "never-confirm": (Life, mock.patch.object(AuthSession, "confirm")),
-    "no-recheck": (LifeOnTheRootPath, mock.patch("tokenauth.settlement.recheck")),
+    "no-recheck": (LifeOnTheRootPath, mock.patch("tokenauth.request.settlement.recheck")),
     "no-fallback-keys": (Life, mock.patch.object(tokens, "secret_keys", newest_key)),
     "revoked-is-active": (Life, mock.patch.object(AuthSession, "active", new=True)),
-    "old-password-is-good": (Life, mock.patch("tokenauth.users.check_auth_hash", return_value=[])),
+    "old-password-is-good": (
+        Life,
+        mock.patch("tokenauth.session.users.check_auth_hash", return_value=[]),
+    ),
     "replaced-is-swept": (Life, mock.patch.object(Credentials, "_note_end", sweep_all)),
 }
 

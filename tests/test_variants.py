@@ -188,7 +188,7 @@ def test_a_script_signs_in_refreshes_and_signs_out(variant, visitor, user, clock
 
 @pytest.mark.parametrize("variant", ["Django's defaults", "no sessions"], indirect=True)
 def test_a_view_of_the_sites_own_signs_in(variant, visitor, user, clock):
-    """With ``tokenauth.views.sign_in``, for months unless it says otherwise."""
+    """With ``tokenauth.pages.views.sign_in``, for months unless it says otherwise."""
     credentials = {"username": user.get_username(), "password": PASSWORD}
     answer = visitor.fetch("POST", page("own-login/"), data=credentials)
     assert answer.text == user.get_username()

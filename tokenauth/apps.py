@@ -20,7 +20,8 @@ class TokenAuthConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks and the receivers."""
-        from . import checks, notices, signals  # noqa: PLC0415  # they import models
+        from . import checks, signals  # noqa: PLC0415  # they import models
+        from .pages import notices  # noqa: PLC0415  # they import models
 
         register(Tags.security)(checks.check_site)
         register(Tags.security)(checks.check_settings)
@@ -34,12 +35,12 @@ class TokenAuthConfig(AppConfig):
             notices.tell_of_reuse, dispatch_uid="tokenauth.tell_of_reuse"
         )
         if apps.is_installed("drf_spectacular"):
-            from . import schema  # noqa: F401, PLC0415  # found there by drf-spectacular; optional
+            from .api import schema  # noqa: F401, PLC0415  # found there by drf-spectacular; optional
 
 
 def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
     """Tell the request's credentials that Django signed somebody in."""
-    from .credentials import find_credentials  # noqa: PLC0415  # it imports models
+    from .request.credentials import find_credentials  # noqa: PLC0415  # it imports models
 
     credentials = find_credentials(request)
     if credentials is not None:
@@ -48,7 +49,7 @@ def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
 
 def follow_logout(request: Any, **kwargs: Any) -> None:
     """Tell the request's credentials that Django signed the person out."""
-    from .credentials import find_credentials  # noqa: PLC0415  # it imports models
+    from .request.credentials import find_credentials  # noqa: PLC0415  # it imports models
 
     credentials = find_credentials(request)
     if credentials is not None:

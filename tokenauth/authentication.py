@@ -6,8 +6,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
-from .credentials import credentials_of
 from .models import AuthSession
+from .request.credentials import credentials_of
 
 
 class CookieTokenAuthentication(SessionAuthentication):

@@ -20,10 +20,10 @@ from django.urls.resolvers import LocalePrefixPattern
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
-from . import cookies, throttling
 from .conf import Conf, Duration, Setting, conf
-from .django_sessions import SIGNED_COOKIES
 from .middleware import TokenAuthMiddleware
+from .request import cookies, throttling
+from .request.django_sessions import SIGNED_COOKIES
 
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
 #: In seconds: longer than anybody stays, and short enough to be added to a date.

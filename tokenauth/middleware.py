@@ -9,10 +9,10 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
-from . import cookies, django_sessions, settlement
-from .bounce import bounce, can_bounce, take_marker
 from .conf import conf
-from .credentials import Credentials, credentials_of
+from .request import cookies, django_sessions, settlement
+from .request.bounce import bounce, can_bounce, take_marker
+from .request.credentials import Credentials, credentials_of
 
 #: A step of the flow that waits for the database or the request's body.
 Step = Callable[[], Any]

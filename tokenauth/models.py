@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from . import devices, users
 from .conf import conf
 from .exceptions import SessionEnded, SessionExpired
-from .rotation import Step
-from .sessions import AuthSessionManager, RevokeReason
+from .session import devices, users
+from .session.rotation import Step
+from .session.transitions import AuthSessionManager, RevokeReason
 
 #: How wrong a server's clock may be before an expired session counts as ended for good: until then
 #: it signs nobody in, but nothing is deleted that would sign people out when the clock is right.
@@ -68,8 +68,8 @@ class AuthSession(models.Model):
         default_permissions = ("view", "delete")
         permissions = [("revoke_authsession", _("Can revoke session"))]  # Django's own idiom
         ordering = ("-last_seen_at",)
-        # For the admin (test_admin_scale shows which is for what). The reason of a session that
-        # was not revoked is empty, so the active ones stand together, in the order of the list.
+        # For the admin (tests/admin/test_scale.py shows which is for what). The reason of a session
+        # that was not revoked is empty, so the active ones stand together, in the list's order.
         # Every rotation writes to each of them: what another one can do has none of its own.
         indexes = [
             models.Index(fields=["created_at"], name="tokenauth_created"),

@@ -7,7 +7,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import connections, transaction
 from django.urls import path
 
-from . import api, views
+from .api import views as api
+from .pages import views
+from .request.refresh import RefreshView
 
 app_name = "tokenauth"
 
@@ -26,7 +28,7 @@ def open_to_all(view: Callable[..., Any]) -> Callable[..., Any]:
 urlpatterns = [
     path("login/", open_to_all(views.LoginView.as_view()), name="login"),
     path("logout/", open_to_all(views.LogoutView.as_view()), name="logout"),
-    path("refresh/", open_to_all(views.RefreshView.as_view()), name="refresh"),
+    path("refresh/", open_to_all(RefreshView.as_view()), name="refresh"),
     path("sessions/", open_to_all(views.SessionListView.as_view()), name="session_list"),
     path(
         "sessions/<uuid:pk>/revoke/",

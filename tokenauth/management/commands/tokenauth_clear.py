@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tokenauth.conf import conf
-from tokenauth.contention import insist
 from tokenauth.models import AuthSession
-from tokenauth.sessions import AuthSessionQuerySet
+from tokenauth.session.contention import insist
+from tokenauth.session.transitions import AuthSessionQuerySet
 
 
 class Command(BaseCommand):

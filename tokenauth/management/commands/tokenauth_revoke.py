@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tokenauth.models import AuthSession
-from tokenauth.sessions import RevokeReason
+from tokenauth.session.transitions import RevokeReason
 
 
 class Command(BaseCommand):

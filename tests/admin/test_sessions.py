@@ -1,0 +1,845 @@
+"""The admin: staff see every session and end any of them; nobody reads a token there."""
+
+import re
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.contrib import admin as django_admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Permission, User
+from django.test import Client, RequestFactory
+from django.urls import include, path, resolve, reverse
+from django.utils import timezone
+
+from tests.factories import SessionFactory, UserFactory
+from tokenauth.admin import AuthSessionAdmin, AuthSessionsUserAdminMixin, listing
+from tokenauth.admin.users import NEWEST, SessionsUserAdmin, extend_default_user_admin
+from tokenauth.models import AuthSession
+from tokenauth.session import tokens
+from tokenauth.session.transitions import RevokeReason
+
+pytestmark = [pytest.mark.django_db, pytest.mark.users]
+
+DAY = timedelta(days=1)
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+LIST = "admin:tokenauth_authsession_changelist"
+
+#: A site with an admin of its own, for whichever user model is on.
+own_site = django_admin.AdminSite(name="own")
+own_site.register(AuthSession, AuthSessionAdmin)
+
+
+class PeopleAdmin(AuthSessionsUserAdminMixin, django_admin.ModelAdmin):
+    fields = ("is_staff",)
+
+
+own_site.register(get_user_model(), PeopleAdmin)
+urlpatterns = [path("own/", own_site.urls), path("", include("tests.urls"))]
+
+
+@pytest.fixture
+def session(user):
+    """A person's session on some device."""
+    device = {"HTTP_USER_AGENT": FIREFOX, "REMOTE_ADDR": "192.0.2.7"}
+    return SessionFactory(user=user, request=RequestFactory().get("/", **device))
+
+
+@pytest.fixture
+def admin(staff):
+    """The browser of somebody who may do everything."""
+    return browser_of(staff)
+
+
+def browser_of(person):
+    client = Client(headers={"user-agent": "the admin's own browser"})
+    client.force_login(person)
+    return client
+
+
+def clerk(*codenames):
+    """The browser of somebody on the staff with these permissions alone."""
+    person = UserFactory(is_staff=True)
+    permissions = Permission.objects.filter(codename__in=codenames)
+    assert len(permissions) == len(codenames)
+    person.user_permissions.set(permissions)
+    return browser_of(person)
+
+
+def detail(session):
+    return reverse("admin:tokenauth_authsession_change", args=[session.pk])
+
+
+def revoke(client, *sessions, **data):
+    """Choose "Revoke selected sessions" in the list."""
+    data |= {"action": "revoke", "_selected_action": [session.pk for session in sessions]}
+    return client.post(reverse(LIST), data, follow=True)
+
+
+def listed(client, **query):
+    """The sessions of the list, in its order."""
+    return list(client.get(reverse(LIST), query).context["cl"].result_list)
+
+
+def own_session(client):
+    """The session by which a browser is signed in."""
+    client.get(reverse(LIST))  # adopts the Django session of force_login()
+    return AuthSession.objects.get(user_agent="the admin's own browser")
+
+
+def logged(session):
+    """What the admin's history says of a session."""
+    return [entry.get_change_message() for entry in LogEntry.objects.filter(object_id=session.pk)]
+
+
+def end(session, **fields):
+    AuthSession.objects.filter(pk=session.pk).update(**fields)
+
+
+# The list
+
+
+def test_the_list_shows_who_where_and_whether_it_lives(admin, session, user):
+    """User, device, address and status of every session."""
+    html = admin.get(reverse(LIST)).text
+    for shown in (user.get_username(), "Firefox on Linux", "192.0.2.7", "active"):
+        assert shown in html
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({}, "active"),
+        ({"expires_at": timezone.now()}, "expired"),
+        *[({"revoked_at": timezone.now(), "revoke_reason": r}, r.label) for r in RevokeReason],
+    ],
+    ids=["active", "expired", *RevokeReason.values],
+)
+def test_the_status_is_told_in_words(admin, session, fields, state):
+    """An ended session says why."""
+    end(session, **fields)
+    page = admin.get(reverse(LIST), {"status": "all"})
+    assert f'<td class="field-state">{state}</td>' in page.text
+
+
+def test_an_unknown_device_is_shown_as_it_called_itself(admin, user):
+    """Better a raw name than an empty cell."""
+    request = RequestFactory().get("/", HTTP_USER_AGENT="toaster <b>")
+    SessionFactory(user=user, request=request)
+    assert "toaster &lt;b&gt;" in admin.get(reverse(LIST)).text
+
+
+def test_a_device_that_calls_itself_by_many_words_is_cut(admin, user):
+    """In the list; its own page has all of them."""
+    request = RequestFactory().get("/", HTTP_USER_AGENT="toaster " * 50)
+    session = SessionFactory(user=user, request=request)
+    assert "toaster " * 8 not in admin.get(reverse(LIST)).text
+    assert "toaster " * 40 in admin.get(detail(session)).text
+
+
+def test_an_empty_list_offers_nothing_to_do(admin):
+    """No action for no session, and "Show all" only where not all are shown."""
+    empty = admin.get(reverse(LIST), {"q": "nobody"}).text
+    assert 'name="action"' not in empty
+    assert "Show all" in empty
+    every = admin.get(reverse(LIST)).text
+    assert 'name="action"' in every
+    assert "Show all" not in every
+
+
+def test_ones_own_session_is_marked(admin, session):
+    """Nobody should have to guess which of them they sit in."""
+    own = own_session(admin)
+    rows = admin.get(reverse(LIST)).text.split("<tr>")
+    marked = [row for row in rows if "active (this session)" in row]
+    assert len(marked) == 1
+    assert str(own.pk) in marked[0]
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [(timedelta(hours=3, minutes=20), "3\xa0hours ago"), (timedelta(seconds=40), "just now")],
+)
+def test_times_are_told_shortly_and_exactly(admin, session, ago, text):
+    """How long ago, and on which day; the rest for who points at it."""
+    own = own_session(admin)
+    end(own, last_seen_at=timezone.now() - 2 * DAY)
+    end(session, last_seen_at=timezone.now() - ago)
+    html = admin.get(reverse(LIST)).text
+    assert re.search(f'<time datetime="[^"]+" title="[^"]+">{text}</time>', html)
+
+
+STATUSES = [
+    ("active", {}),
+    ("expired", {"expires_at": timezone.now() - timedelta(days=1)}),
+    *[(r, {"revoked_at": timezone.now(), "revoke_reason": r}) for r in RevokeReason.values],
+]
+
+
+@pytest.mark.parametrize("status", [status for status, _ in STATUSES])
+def test_the_list_is_filtered_by_status(admin, status):
+    """Each status, and each reason, by itself; first of all what is active."""
+    own, sessions = own_session(admin), {}
+    for name, fields in STATUSES:
+        sessions[name] = SessionFactory()
+        end(sessions[name], **fields)
+    own_too = {own} if status == "active" else set()
+    assert set(listed(admin, status=status)) == {sessions[status]} | own_too
+
+
+@pytest.mark.parametrize("query", [{}, {"status": "nonsense"}], ids=["none", "nonsense"])
+def test_what_is_active_is_listed_first_of_all(admin, session, query):
+    """And the filter says so."""
+    own, ended = own_session(admin), SessionFactory()
+    end(ended, revoked_at=timezone.now(), revoke_reason="user")
+    assert set(listed(admin, **query)) == {session, own}
+    page = admin.get(reverse(LIST), query)
+    assert re.search(r'<li class="selected">\s*<a href="[^"]*">Active</a>', page.text)
+    everything = set(AuthSession.objects.all())
+    assert set(listed(admin, status="ended")) == {ended}
+    assert set(listed(admin, status="all")) == everything
+
+
+def test_what_was_revoked_never_expires(admin, session):
+    """It has one reason, and that is no longer its age."""
+    end(session, revoked_at=timezone.now(), revoke_reason="user", expires_at=timezone.now())
+    assert listed(admin, status="expired") == []
+    assert listed(admin, status="user") == [session]
+
+
+@pytest.mark.parametrize(
+    ("status", "column"),
+    [
+        ("active", "created_at"),
+        ("active", "last_seen_at"),
+        ("all", "created_at"),
+        ("ended", "revoked_at"),
+        ("user", "revoked_at"),
+        ("expired", "expires_at"),
+    ],
+)
+def test_the_list_is_filtered_by_time(admin, status, column):
+    """What lives by when it began or was last seen, what ended by when it did; sorted by that."""
+    own_session(admin)
+    fields = dict(STATUSES).get("user" if status == "ended" else status, {})
+    sessions = SessionFactory.create_batch(4)
+    for days, session in zip([9, 3, 2, 1], sessions, strict=True):
+        when = timezone.now() - days * DAY
+        end(session, **fields | {column: when})
+    begin = (timezone.now() - 7 * DAY).isoformat()
+    query = {"status": status, f"{column}__gte": begin, f"{column}__lt": timezone.now().isoformat()}
+    for order in ({}, {"o": "4"}, {"o": "5"}, {"o": "-6"}):
+        found = [s for s in listed(admin, **query | order) if s in sessions]
+        assert found == sessions[:0:-1]
+
+
+def test_narrowed_down_by_two_times_the_list_is_sorted_by_the_sign_in(admin, session):
+    """Of a day's sign-ins few were seen lately, but of those lately seen fewer began on a day."""
+    own_session(admin)
+    sessions = SessionFactory.create_batch(3)
+    for days, living in enumerate(sessions):
+        now = timezone.now()
+        end(living, created_at=now - days * DAY, last_seen_at=now - (3 - days) * DAY / 24)
+    query = {f"{column}__gte": "2020-01-01 00:00Z" for column in ("created_at", "last_seen_at")}
+    assert [s for s in listed(admin, **query) if s in sessions] == sessions
+
+
+@pytest.mark.parametrize(
+    ("status", "times"),
+    [
+        ("active", ["last seen", "signed in"]),
+        ("reuse", ["revoked"]),
+        ("ended", ["revoked"]),
+        ("expired", ["expires"]),
+        ("all", ["last seen", "signed in"]),
+    ],
+)
+def test_each_status_offers_the_times_that_it_has(admin, session, status, times):
+    """And no "No date", which would list nothing."""
+    html = admin.get(reverse(LIST), {"status": status}).text
+    offered = [" ".join(title.split()) for title in re.findall(r"<summary>([^<]+)", html)]
+    assert offered[1:] == [f"By {title}" for title in ("status", *times)]
+    assert "No date" not in html
+
+
+def test_another_status_leaves_behind_what_it_has_no_use_for(admin, session):
+    """Its list would be narrowed down by a time that it does not show."""
+    query = {"created_at__gte": "2020-01-01 00:00:00+00:00", "o": "5", "q": "ali"}
+    html = admin.get(reverse(LIST), query).text
+    links = dict(re.findall(r'<a href="\?([^"]*)">(Ended|Expired|All|Active)</a>', html))
+    kept = {title: "created_at" in link for link, title in links.items()}
+    assert kept == {"Active": True, "All": True, "Ended": False, "Expired": False}
+    assert all("q=ali" in link for link in links)
+
+
+def test_what_was_ended_says_when_it_was(admin, session):
+    """When it would have expired is of no interest any more."""
+    end(session, revoked_at=timezone.now() - timedelta(days=2), revoke_reason="user")
+    page = admin.get(reverse(LIST), {"status": "ended"}).text
+    assert "field-revoked" in page
+    assert "field-expires" not in page
+    assert "field-revoked" not in admin.get(reverse(LIST)).text
+
+
+def test_what_ended_last_stands_first(admin, session):
+    """Whenever it was last seen."""
+    ended = SessionFactory.create_batch(3)
+    for n, over in enumerate(ended):
+        when = timezone.now() - n * DAY
+        seen = timezone.now() - 9 * DAY + n * DAY
+        end(over, revoked_at=when, revoke_reason="user", last_seen_at=seen)
+    for query in ({"status": "ended"}, {"status": "user"}, {"status": "ended", "o": "-4"}):
+        assert listed(admin, **query) == ended
+
+
+@pytest.mark.parametrize(
+    ("query", "headings"),
+    [
+        ({}, ["Last seen", "Signed in", "Expires"]),
+        ({"status": "all"}, ["Last seen", "Signed in"]),
+        ({"status": "ended"}, ["Revoked"]),
+        ({"status": "user"}, ["Revoked"]),
+        ({"status": "expired"}, ["Expires"]),
+        ({"created_at__gte": "2020-01-01 00:00Z"}, ["Signed in"]),
+        ({"q": "ali"}, ["Last seen"]),
+        ({"status": "ended", "q": "ali"}, ["Last seen"]),
+    ],
+    ids=str,
+)
+def test_only_columns_that_sort_the_list_can_be_clicked(admin, user, query, headings):
+    """A click on another heading would change nothing."""
+    for _, fields in STATUSES:
+        end(SessionFactory(user=user), **fields)
+    html = admin.get(reverse(LIST), query).text
+    assert re.findall(r'<div class="text"><a [^>]*>([^<]+)</a>', html) == headings
+
+
+def test_the_list_is_narrowed_to_a_person(admin, session):
+    """By the links of their page; the filter names them."""
+    SessionFactory()
+    query = {"user__exact": session.user.pk}
+    assert listed(admin, **query) == [session]
+    assert "By user" in re.sub(r"\s+", " ", admin.get(reverse(LIST), query).text)
+    for nobody in ("x", ""):
+        assert admin.get(reverse(LIST), {"user__exact": nobody}).url.endswith("?e=1")
+
+
+def test_the_list_of_a_person_who_is_gone_is_empty(admin, session):
+    """A link may be older than that: it leads to nobody else's, least of all to revoke them."""
+    gone = UserFactory()
+    query = {"status": "all", "user__exact": gone.pk}
+    gone.delete()
+    assert listed(admin, **query) == []
+    data = {"action": "revoke", "select_across": "1", "_selected_action": [session.pk]}
+    admin.post(reverse(LIST, query=query), data)
+    session.refresh_from_db()
+    assert session.active
+
+
+@pytest.mark.parametrize(
+    ("order", "first"), [("", "-last_seen_at"), ("5", "-created_at"), ("6", "expires_at")]
+)
+def test_the_list_is_sorted_by_what_has_an_index(admin, session, order, first):
+    """The newest first: the oldest have ended, and whoever looks for others waded through them."""
+    own_session(admin)
+    now = timezone.now()
+    for n in (1, 2, 3):
+        created = now - timedelta(days=n)
+        times = {"created_at": created, "last_seen_at": created, "expires_at": now + n * DAY}
+        end(SessionFactory(), **times)
+    query = {"o": order} if order else {}
+    found = [s.pk for s in listed(admin, **query)]
+    expected = AuthSession.objects.active().order_by(first)
+    assert found == [s.pk for s in expected]
+    html = admin.get(reverse(LIST), query).text
+    arrows = re.findall(r'class="toggle (\w+)"', html)
+    assert arrows == ["descending" if first.startswith("-") else "ascending"]
+
+
+def test_what_expired_last_stands_first(admin, session):
+    """When they were last seen would have the active ones stand before them."""
+    ended = [SessionFactory() for _ in range(3)]
+    for n, late in enumerate(ended):
+        end(late, expires_at=timezone.now() - DAY * (n + 1), last_seen_at=timezone.now() + DAY * n)
+    assert listed(admin, status="expired") == ended
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [("ali", True), (" alice ", True), ("192.0.2.7", True), ("lice", False), ("192.0.2", False)],
+)
+def test_people_and_addresses_are_found(admin, session, term, found):
+    """A name by its beginning, an address as a whole: that is what an index can do."""
+    SessionFactory(request=RequestFactory().get("/", REMOTE_ADDR="192.0.2.8"))
+    assert listed(admin, q=term) == [session] * found
+
+
+def test_the_search_says_what_it_takes(admin):
+    """The user model's own name for a name."""
+    model = get_user_model()
+    name = model._meta.get_field(model.USERNAME_FIELD).verbose_name
+    help_text = f"The beginning of a {name} (as it is written), or an IP address."
+    assert help_text in admin.get(reverse(LIST)).text
+
+
+def test_a_username_that_is_no_text_is_found_as_a_whole(admin, session, monkeypatch):
+    """People may sign in with a number; what is none is not found."""
+    monkeypatch.setattr(listing, "username_field", lambda: get_user_model()._meta.pk)
+    assert listed(admin, q=str(session.user.pk)) == [session]
+    assert listed(admin, q="x") == []
+
+
+@pytest.mark.parametrize("field", ["ip_address", "revoke_reason", "user__email"])
+def test_an_address_filters_by_nothing_that_no_link_does(admin, session, field):
+    """Nor would an index serve it."""
+    assert admin.get(reverse(LIST), {f"{field}__startswith": "a"}).status_code == 400
+
+
+@pytest.mark.parametrize("field", ["token_hash", "auth_hash", "adopted_from", "user__password"])
+def test_no_hash_can_be_guessed_by_filtering(admin, session, field):
+    """Whoever asks often enough how it begins has read it."""
+    assert admin.get(reverse(LIST), {f"{field}__startswith": "a"}).status_code == 400
+
+
+def test_the_list_needs_as_many_queries_for_two_rows_as_for_two_thousand(
+    admin, session, django_assert_max_num_queries
+):
+    """The users are joined, and the picture counts."""
+    admin.get(reverse(LIST))
+    with django_assert_max_num_queries(50) as few:
+        admin.get(reverse(LIST))
+    rows = [AuthSession.objects.get(pk=session.pk) for _ in range(2000)]
+    for n, row in enumerate(rows):
+        row.pk, row.token_hash = None, str(n)
+        row.id = AuthSession._meta.pk.default()
+    AuthSession.objects.bulk_create(rows)
+    with django_assert_max_num_queries(len(few)):
+        page = admin.get(reverse(LIST))
+    assert len(page.context["cl"].result_list) == 100
+    assert "There are more." in page.text
+
+
+def test_nothing_counts_the_whole_table(admin, session, django_assert_max_num_queries):
+    """Neither the pages nor the filters."""
+    assert "Show counts" not in admin.get(reverse(LIST)).text
+    with django_assert_max_num_queries(50) as made:
+        admin.get(reverse(LIST), {"_facets": "True"})
+    counts = [query["sql"] for query in made.captured_queries if "COUNT" in query["sql"]]
+    assert [sql for sql in counts if "LIMIT" not in sql and not is_picture(sql)] == []
+
+
+def is_picture(sql):
+    """Whether it counts a few days, by their indexes."""
+    return re.search(r"AS .part.", sql)
+
+
+@pytest.mark.parametrize(("reach", "cut"), [(2, True), (3, False)], ids=["cut", "whole"])
+def test_the_list_leads_to_so_many_and_no_more(admin, session, monkeypatch, reach, cut):
+    """It says so, and does not offer to select what it did not count."""
+    SessionFactory()
+    own_session(admin)
+    monkeypatch.setattr(listing, "REACH", reach)
+    monkeypatch.setattr(AuthSessionAdmin, "list_per_page", 1)
+    page = admin.get(reverse(LIST))
+    assert page.context["cl"].result_count == reach
+    assert ("There are more." in page.text) is cut
+    assert ('class="question' in page.text) is not cut
+    assert "0 of 1 selected" in page.text
+
+
+# The detail
+
+
+def test_the_detail_page_can_be_read_and_not_written(admin, session, user):
+    """An editable user would be an account hand-over."""
+    html = admin.get(detail(session)).text
+    for shown in (user.get_username(), FIREFOX, "192.0.2.7", "ModelBackend"):
+        assert shown in html
+    fields = re.findall(r'<(?:input|select|textarea)[^>]* name="(\w+)"', html)
+    assert set(fields) <= {"csrfmiddlewaretoken", "next"}
+    other = UserFactory()
+    assert admin.post(detail(session), {"user": other.pk}).status_code == 403
+    assert AuthSession.objects.get(pk=session.pk).user == user
+
+
+def test_no_session_can_be_added(admin):
+    """A session starts by signing in."""
+    assert admin.get(reverse("admin:tokenauth_authsession_add")).status_code == 403
+    assert reverse("admin:tokenauth_authsession_add") not in admin.get(reverse(LIST)).text
+
+
+def test_no_page_tells_a_token_or_a_hash(admin, session):
+    """Not the list, not the detail, not the deletion, not the answer to the action."""
+    access, _ = tokens.issue_access_token(session)
+    secrets = [access, tokens.remake_refresh_token(session), session.token_hash, session.auth_hash]
+    delete = reverse("admin:tokenauth_authsession_delete", args=[session.pk])
+    pages = [admin.get(url) for url in (reverse(LIST), detail(session), delete)]
+    pages.append(revoke(admin, session))
+    pages.append(admin.get(reverse(LIST), {"o": "1.2", "all": ""}))
+    for page in pages:
+        assert page.status_code == 200
+        assert [secret for secret in secrets if secret in page.text] == []
+
+
+# Revoke
+
+
+def test_revoking_takes_effect_on_the_very_next_request(admin, user):
+    """The browser that had the session lands on the login page."""
+    browser = browser_of(user)
+    assert browser.get("/private/").status_code == 200
+    session = AuthSession.objects.get(user=user)
+    assert "1 session was revoked." in revoke(admin, session).text
+    assert browser.get("/private/").status_code == 302
+    session.refresh_from_db()
+    assert session.revoke_reason == RevokeReason.ADMIN
+
+
+def test_several_sessions_are_revoked_and_counted(admin, session):
+    """Those that had ended already are not counted, nor is anyone else's touched."""
+    others = SessionFactory.create_batch(3)
+    end(others[0], revoked_at=timezone.now(), revoke_reason="user")
+    page = revoke(admin, session, *others[:2])
+    assert "2 sessions were revoked." in page.text
+    assert AuthSession.objects.filter(pk=others[2].pk).active().exists()
+    assert AuthSession.objects.get(pk=others[0].pk).revoke_reason == "user"
+
+
+def test_all_sessions_of_the_list_can_be_revoked(admin, staff, session):
+    """Also those on further pages, and the list's joins and order do not get in the way."""
+    SessionFactory.create_batch(3)
+    data = {"action": "revoke", "select_across": "1", "_selected_action": [session.pk]}
+    admin.post(f"{reverse(LIST)}?o=1.2&status=active", data)
+    assert set(AuthSession.objects.active()) == set(AuthSession.objects.filter(user=staff))
+
+
+def test_each_session_that_was_revoked_is_logged(admin, session):
+    """By whom, in the history of each; not those that had ended before."""
+    over, more = SessionFactory(), SessionFactory()
+    end(over, revoked_at=timezone.now() - DAY, revoke_reason="user")
+    revoke(admin, session, over, more)
+    assert logged(session) == logged(more) == ["Revoked."]
+    assert logged(over) == []
+    assert LogEntry.objects.get(object_id=session.pk).user.is_superuser
+
+
+def test_nobody_is_credited_with_what_a_colleague_revoked(admin, session):
+    """Not even in the same microsecond."""
+    own_session(admin)
+    with time_machine.travel(timezone.now(), tick=False):
+        AuthSession.objects.filter(pk=SessionFactory().pk).revoke(RevokeReason.ADMIN)
+        assert "1 session was revoked." in revoke(admin, session).text
+    assert LogEntry.objects.count() == 1
+
+
+def test_what_ended_before_is_not_revoked_again(admin, session):
+    """Nor logged, nor counted."""
+    end(session, revoked_at=timezone.now(), revoke_reason="user")
+    data = {"action": "revoke", "_selected_action": [session.pk]}
+    page = admin.post(f"{reverse(LIST)}?status=user", data, follow=True)
+    assert "0 sessions were revoked." in page.text
+    assert logged(session) == []
+
+
+def test_more_than_the_list_leads_to_is_not_revoked(admin, session, monkeypatch):
+    """The shell can; a web page would take too long, and promised less."""
+    SessionFactory()
+    monkeypatch.setattr(listing, "REACH", 1)
+    page = revoke(admin, session, select_across="1")
+    assert "More than 1 sessions are selected: nothing was revoked." in page.text
+    assert AuthSession.objects.get(pk=session.pk).active
+
+
+def test_revoking_ones_own_session_warns_first(admin, session):
+    """The list asks; who says yes is out on the next click."""
+    own = own_session(admin)
+    asked = revoke(admin, own, session)
+    assert "The session by which you are signed in is among them." in asked.text
+    assert "You will be signed out." in asked.text
+    assert set(AuthSession.objects.active()) == {own, session}
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', asked.text)
+    answer = {"_selected_action": [v for n, v in fields if n == "_selected_action"]}
+    admin.post(reverse(LIST), dict(fields) | answer)
+    assert not AuthSession.objects.active().exists()
+    assert "/login/" in admin.get(reverse(LIST)).url
+
+
+@pytest.mark.parametrize("permitted", [True, False], ids=["permitted", "not-permitted"])
+def test_revoking_has_a_permission_of_its_own(session, permitted):
+    """Who may look may not yet end; who may is offered it."""
+    browser = clerk("view_authsession", *(["revoke_authsession"] if permitted else []))
+    assert ("Revoke selected" in browser.get(reverse(LIST)).text) is permitted
+    revoke(browser, session)
+    assert AuthSession.objects.get(pk=session.pk).active is not permitted
+
+
+def revoke_url(session):
+    return reverse("admin:tokenauth_authsession_revoke", args=[session.pk])
+
+
+def test_the_detail_page_has_a_button_that_revokes(admin, session):
+    """One click, logged, and the page says what became of it."""
+    assert f'formaction="{revoke_url(session)}"' in admin.get(detail(session)).text
+    page = admin.post(revoke_url(session), follow=True)
+    assert page.redirect_chain == [(detail(session), 302)]
+    assert "1 session was revoked." in page.text
+    assert "ended by staff" in page.text
+    assert "formaction" not in page.text
+    assert logged(session) == ["Revoked."]
+
+
+def test_the_button_warns_before_it_ends_ones_own_session(admin):
+    """It asks once."""
+    own = own_session(admin)
+    assert "active (this session)" in admin.get(detail(own)).text
+    asked = admin.post(revoke_url(own)).text
+    assert "This is the session by which you are signed in." in asked
+    assert "You will be signed out." in asked
+    assert AuthSession.objects.get(pk=own.pk).active
+    admin.post(revoke_url(own), {"confirmed": "yes"})
+    assert AuthSession.objects.get(pk=own.pk).revoke_reason == "admin"
+
+
+@pytest.mark.parametrize(
+    "codenames", [(), ("view_authsession",), ("revoke_authsession",)], ids=["none", "view", "end"]
+)
+def test_only_who_may_see_and_revoke_has_the_button(session, codenames):
+    """Neither permission is enough alone."""
+    browser = clerk(*codenames)
+    assert "formaction" not in browser.get(detail(session)).text
+    assert browser.post(revoke_url(session)).status_code == 403
+    assert AuthSession.objects.get(pk=session.pk).active
+
+
+def test_the_button_takes_a_post_of_this_site(staff, session):
+    """A link revokes nothing, nor does another site's form, nor what is not there."""
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(staff)
+    assert browser.get(revoke_url(session)).status_code == 405
+    assert browser.post(revoke_url(session)).status_code == 403
+    assert AuthSession.objects.get(pk=session.pk).active
+    gone = revoke_url(AuthSession(pk=AuthSession._meta.pk.default()))
+    assert browser_of(staff).post(gone).status_code == 404
+
+
+def test_revoking_stands_outside_transactions(session):
+    """ATOMIC_REQUESTS would keep a lost statement from being repeated."""
+    for url in (reverse(LIST), revoke_url(session)):
+        assert resolve(url).func._non_atomic_requests == {"default"}
+
+
+def test_no_bulk_deletion_is_offered(admin, session):
+    """Deleting ends sessions without a trace."""
+    assert "delete_selected" not in admin.get(reverse(LIST)).text
+    data = {"action": "delete_selected", "_selected_action": [session.pk], "post": "yes"}
+    admin.post(reverse(LIST), data)
+    assert AuthSession.objects.filter(pk=session.pk).exists()
+
+
+# Who may
+
+
+def test_staff_without_our_permissions_see_nothing(session):
+    """Other staff, and people who are no staff, get no list, no detail, no action."""
+    for browser, status in [(clerk(), 403), (browser_of(UserFactory()), 302)]:
+        for url in (reverse(LIST), detail(session)):
+            assert browser.get(url).status_code == status
+        revoke(browser, session)
+    assert AuthSession.objects.get(pk=session.pk).active
+
+
+def user_url(page, user):
+    return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_{page}", args=[user.pk])
+
+
+@pytest.mark.skipif(
+    settings.AUTH_USER_MODEL != "auth.User", reason="the tests' own user model has no admin page"
+)
+def test_staff_without_our_permissions_can_delete_a_user(session, user):
+    """Their sessions go with them (simplejwt #266)."""
+    model = user._meta.model_name
+    browser = clerk(f"delete_{model}", f"view_{model}")
+    page = browser.post(user_url("delete", user), {"post": "yes"}, follow=True)
+    assert page.status_code == 200
+    assert not type(user).objects.filter(pk=user.pk).exists()
+    assert not AuthSession.objects.filter(pk=session.pk).exists()
+
+
+def test_who_may_only_delete_users_may_not_delete_a_session(session, user):
+    """A deletion leaves no trace: it has a permission of its own."""
+    browser = clerk(f"delete_{user._meta.model_name}", "view_authsession")
+    url = reverse("admin:tokenauth_authsession_delete", args=[session.pk])
+    assert browser.post(url, {"post": "yes"}).status_code == 403
+    assert AuthSession.objects.filter(pk=session.pk).exists()
+
+
+# A person's page
+
+own_admin = pytest.mark.urls(__name__)
+
+
+def page_of(person, page="change", site="own"):
+    opts = person._meta
+    name = f"admin:{opts.app_label}_{opts.model_name}_{page}"
+    return reverse(name, args=[person.pk], current_app=site)
+
+
+@own_admin
+def test_a_persons_page_shows_their_newest_sessions(admin, user):
+    """So many and no more, and where the others are."""
+    for n in range(NEWEST + 2):
+        end(
+            SessionFactory(user=user),
+            ip_address=f"192.0.2.{n}",
+            last_seen_at=timezone.now() - n * DAY,
+        )
+    SessionFactory(request=RequestFactory().get("/", REMOTE_ADDR="198.51.100.9"))
+    html = admin.get(page_of(user)).text
+    shown = set(re.findall(r"192\.0\.2\.\d+|198\.51\.100\.9", html))
+    assert shown == {f"192.0.2.{n}" for n in range(NEWEST)}
+    every = reverse(LIST, current_app="own")
+    assert f'href="{every}?status=all&amp;user__exact={user.pk}"' in html
+
+
+@own_admin
+def test_a_persons_page_tells_what_became_of_each_session(admin, session, user):
+    """Device, and status with its reason."""
+    for _, fields in STATUSES[1:3]:
+        end(SessionFactory(user=user), **fields)
+    html = admin.get(page_of(user)).text
+    assert "Firefox on Linux" in html
+    for status in ("active", "expired", "signed out"):
+        assert re.search(f"<td[^>]*>{status}</td>", html)
+
+
+@own_admin
+def test_a_persons_page_without_sessions_says_so(admin, user):
+    """And the page of nobody yet has none."""
+    assert "None." in admin.get(page_of(user)).text
+    opts = user._meta
+    add = reverse(f"admin:{opts.app_label}_{opts.model_name}_add", current_app="own")
+    assert "Sign out everywhere" not in admin.get(add).text
+
+
+@own_admin
+def test_a_person_can_be_saved_while_their_sessions_end(admin, session, user):
+    """What is for the eye only has nothing to say when the form comes back."""
+    html = admin.get(page_of(user)).text
+    form = dict(re.findall(r'name="(auth_sessions-\w+)" value="(\d*)"', html))
+    session.delete()
+    assert form["auth_sessions-INITIAL_FORMS"] == "0"  # a person may have thousands
+    answer = admin.post(page_of(user), form | {"is_staff": "on"})
+    assert answer.status_code == 302
+    user.refresh_from_db()
+    assert user.is_staff
+
+
+@own_admin
+def test_a_person_is_signed_out_everywhere(admin, session, user):
+    """Asked first; then at once, and logged with the person and each session."""
+    others = [SessionFactory(user=user), SessionFactory()]
+    assert page_of(user, "sign_out") in admin.get(page_of(user)).text
+    asked = admin.get(page_of(user, "sign_out"))
+    assert user.get_username() in asked.text
+    assert "You will be signed out." not in asked.text
+    assert AuthSession.objects.get(pk=session.pk).active
+    page = admin.post(page_of(user, "sign_out"), follow=True)
+    assert page.redirect_chain == [(page_of(user), 302)]
+    assert "2 sessions were revoked." in page.text
+    assert not AuthSession.objects.active().filter(user=user).exists()
+    assert AuthSession.objects.get(pk=others[1].pk).active
+    assert logged(session) == logged(others[0]) == ["Revoked."]
+    assert logged(user) == ["Signed out everywhere."]
+
+
+@own_admin
+def test_signing_oneself_out_everywhere_warns(admin, staff):
+    """Everywhere is here, too."""
+    own_session(admin)
+    assert "You will be signed out." in admin.get(page_of(staff, "sign_out")).text
+    admin.post(page_of(staff, "sign_out"), {"confirmed": "yes"})
+    assert "/login/" in admin.get(page_of(staff)).url
+
+
+@own_admin
+@pytest.mark.parametrize(
+    ("ours", "inline", "button"),
+    [
+        ([], False, False),
+        (["view_authsession"], True, False),
+        (["revoke_authsession"], False, False),
+        (["view_authsession", "revoke_authsession"], True, True),
+    ],
+    ids=["neither", "view", "revoke", "both"],
+)
+def test_a_persons_sessions_are_for_who_may_see_them(session, user, ours, inline, button):
+    """Who may only look at people sees none, and ends none."""
+    browser = clerk(f"view_{user._meta.model_name}", *ours)
+    html = browser.get(page_of(user)).text
+    assert ("Firefox on Linux" in html) is inline
+    assert ("Sign out everywhere" in html) is button
+    status = browser.get(page_of(user, "sign_out")).status_code
+    assert status == (200 if "revoke_authsession" in ours else 403)
+
+
+@own_admin
+def test_who_may_not_see_people_signs_none_out(session, user):
+    """However much they may revoke; and nobody signs out who is not there."""
+    browser = clerk("view_authsession", "revoke_authsession")
+    assert browser.post(page_of(user, "sign_out")).status_code == 403
+    assert AuthSession.objects.get(pk=session.pk).active
+
+
+@own_admin
+def test_nobody_is_signed_out_who_is_not_there(admin):
+    """Deleted meanwhile."""
+    gone = UserFactory()
+    url = page_of(gone, "sign_out")
+    gone.delete()
+    assert admin.post(url).status_code == 404
+
+
+@own_admin
+def test_a_persons_page_tells_no_token_or_hash(admin, session, user):
+    """As all the others."""
+    access, _ = tokens.issue_access_token(session)
+    secrets = [access, tokens.remake_refresh_token(session), session.token_hash, session.auth_hash]
+    for page in ("change", "sign_out"):
+        text = admin.get(page_of(user, page)).text
+        assert [secret for secret in secrets if secret in text] == []
+
+
+stock_users = pytest.mark.skipif(
+    settings.AUTH_USER_MODEL != "auth.User", reason="Django's user admin is for Django's user model"
+)
+
+
+@stock_users
+def test_djangos_own_user_admin_has_the_sessions(admin, session, user):
+    """Without a line in the site's code."""
+    assert "Firefox on Linux" in admin.get(page_of(user, site="admin")).text
+
+
+@stock_users
+def test_what_a_site_registered_stays_the_sites():
+    """Ours takes the place of Django's own class, and of no other; in whatever order."""
+
+    class SiteUserAdmin(UserAdmin):
+        pass
+
+    for registered, expected in [
+        (UserAdmin, SessionsUserAdmin),
+        (SiteUserAdmin, SiteUserAdmin),
+        (SessionsUserAdmin, SessionsUserAdmin),
+    ]:
+        site = django_admin.AdminSite()
+        extend_default_user_admin(site)
+        assert not site.is_registered(User)
+        site.register(User, registered)
+        extend_default_user_admin(site)
+        assert type(site.get_model_admin(User)) is expected
+        site.unregister(User)  # as sites do before they register their own
+        site.register(User, SiteUserAdmin)

@@ -1,0 +1,311 @@
+"""Which requests are sent to the refresh URL and back, with what in the URL."""
+
+import io
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import time_machine
+from django.http import QueryDict, UnreadablePostError
+from django.test import AsyncRequestFactory, RequestFactory
+from django.urls import set_script_prefix
+
+from tokenauth.request import bounce
+
+HERE = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate"}
+NOON = 1_772_366_400
+
+
+@pytest.fixture(autouse=True)
+def noon():
+    """Markers carry the time."""
+    with time_machine.travel(NOON, tick=False) as clock:
+        yield clock
+
+
+def request(method="GET", path="/private/", **extra):
+    """A request from a page of this site; ``extra`` is for its META, None drops a header."""
+    body = "" if method in {"GET", "HEAD"} else "a=1"
+    made = RequestFactory().generic(method, path, body, **HERE | extra)
+    for name in [name for name, value in made.META.items() if value is None]:
+        del made.META[name]
+    return made
+
+
+# Who is bounced
+
+
+@pytest.mark.parametrize(
+    ("method", "extra"),
+    [
+        ("GET", {}),
+        ("HEAD", {}),
+        ("POST", {}),
+        ("PUT", {"HTTP_SEC_FETCH_MODE": "cors"}),
+        ("PATCH", {}),
+        ("DELETE", {"CONTENT_LENGTH": None}),
+        ("OPTIONS", {"CONTENT_LENGTH": None}),
+        ("POST", {"CONTENT_LENGTH": "5000000"}),
+        ("GET", {"HTTP_SEC_FETCH_DEST": "image", "HTTP_SEC_FETCH_MODE": "no-cors"}),
+        ("GET", {"HTTP_ACCEPT": "text/event-stream"}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": None, "HTTP_SEC_FETCH_MODE": None}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": "none"}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "document"}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_DEST": "document"}),
+        ("GET", {"HTTP_UPGRADE": "h2c"}),
+        ("GET", {"CONTENT_TYPE": "text/plain"}),
+    ],
+    ids=[
+        "page",
+        "head",
+        "form",
+        "fetch-put",
+        "patch",
+        "delete-without-body",
+        "options-no-preflight",
+        "upload",
+        "image",
+        "event-source",
+        "no-browser-headers",
+        "typed-address",
+        "link-from-elsewhere",
+        "link-from-sibling",
+        "other-upgrade",
+        "wsgirefs-content-type",
+    ],
+)
+def test_what_a_browser_repeats_is_bounced(method, extra):
+    """Every method, with and without body, survives a 307."""
+    assert bounce.can_bounce(request(method, **extra)) is True
+
+
+@pytest.mark.parametrize(
+    ("method", "extra"),
+    [
+        ("GET", {"HTTP_UPGRADE": "WebSocket"}),
+        ("OPTIONS", {"HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}),
+        ("POST", {"HTTP_TRANSFER_ENCODING": "chunked"}),
+        ("GET", {"HTTP_TRANSFER_ENCODING": "chunked"}),
+        ("POST", {"CONTENT_LENGTH": None}),
+        ("PUT", {"CONTENT_LENGTH": None}),
+        ("PATCH", {"CONTENT_LENGTH": None}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "iframe"}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "image"}),
+        ("GET", {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_MODE": "cors"}),
+        ("POST", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "document"}),
+        ("POST", {"HTTP_SEC_FETCH_SITE": "same-site"}),
+    ],
+    ids=[
+        "websocket",
+        "preflight",
+        "streamed-post",
+        "streamed-get",
+        "post-without-length",
+        "put-without-length",
+        "patch-without-length",
+        "embedded-frame",
+        "embedded-image",
+        "sibling-fetch",
+        "form-from-elsewhere",
+        "form-from-sibling",
+    ],
+)
+def test_what_would_not_survive_is_left_to_the_view(method, extra):
+    """Such a request reaches the view anonymously, which answers 401 or its login redirect."""
+    assert bounce.can_bounce(request(method, **extra)) is False
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "bounced"),
+    [
+        ("/auth/", {}, False),
+        ("/auth/login/", {}, False),
+        ("/auth/nothing/here/", {}, False),
+        ("/authors/", {}, True),
+        ("/accounts/x/", {"TOKENAUTH_REFRESH_COOKIE_PATH": "/accounts/"}, False),
+        ("/auth/login/", {"TOKENAUTH_REFRESH_COOKIE_PATH": "/accounts/"}, False),
+        ("/private/", {"TOKENAUTH_REFRESH_COOKIE_PATH": "/"}, False),
+        ("/favicon.ico", {}, False),
+        ("/favicon.ico/", {}, True),
+        ("/static/site.css", {"STATIC_URL": "/static/"}, False),
+        ("/statically/", {"STATIC_URL": "/static/"}, True),
+        ("/static/site.css", {"STATIC_URL": "https://cdn.test/static/"}, True),
+        ("/static/site.css", {"STATIC_URL": "/"}, True),
+        ("/static/site.css", {"STATIC_URL": None}, True),
+    ],
+)
+def test_where_a_bounce_does_no_good_there_is_none(settings, path, options, bounced):
+    """Not where the refresh cookie would have come along, nor for files that everybody gets."""
+    for name, value in options.items():
+        setattr(settings, name, value)
+    assert bounce.can_bounce(request(path=path)) is bounced
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_url_that_is_too_long_to_carry_is_not_bounced(method):
+    """On the way back it has 2,048 bytes at most."""
+    room = bounce.MAX_URL - len("/?a")
+    assert bounce.can_bounce(request(method, path=f"/?a{'x' * room}")) is True
+    assert bounce.can_bounce(request(method, path=f"/?a{'x' * (room + 1)}")) is False
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_url_that_is_too_long_when_quoted_is_not_bounced(method):
+    """The request line to the refresh URL has 3,500 bytes at most; each "&" takes three."""
+    line = f"{method} {bounce.refresh_url(request(path='/?a'))} HTTP/1.1"
+    count, rest = divmod(bounce.MAX_REQUEST_LINE - len(line), 3)
+    path = f"/?a{'&' * count}{'x' * rest}"
+    assert bounce.can_bounce(request(method, path=path)) is True
+    assert bounce.can_bounce(request(method, path=path + "x")) is False
+
+
+# Where to
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/private/",
+        "/private/?a=1&b=%26&c=%C3%A9&d=+",
+        "/caf%C3%A9/%2F/",
+        "//evil.test/",
+        "/a?next=/b&_rtx=1",
+    ],
+)
+def test_the_refresh_url_leads_back_to_the_very_same_url(path):
+    """Path and query come back byte for byte, on this host."""
+    made = request(path=path)
+    url = urlsplit(bounce.refresh_url(made))
+    assert (url.scheme, url.netloc, url.path) == ("", "", "/auth/refresh/")
+    assert parse_qs(url.query) == {"next": [made.get_full_path()]}
+
+
+def test_the_refresh_url_stands_under_the_sites_prefix():
+    """FORCE_SCRIPT_NAME moves both the refresh URL and the way back."""
+    set_script_prefix("/sub/")
+    try:
+        made = RequestFactory(SCRIPT_NAME="/sub").get("/private/")
+        assert bounce.refresh_url(made) == "/sub/auth/refresh/?next=/sub/private/"
+        assert bounce.can_bounce(RequestFactory(SCRIPT_NAME="/sub").get("/auth/x/")) is False
+    finally:
+        set_script_prefix("/")
+
+
+def test_a_bounce_is_a_307_that_no_cache_keeps():
+    """307 keeps method and body; 302 would turn the form post into a GET."""
+    response = bounce.bounce(request("POST"))
+    assert response.status_code == 307
+    assert response["Location"] == "/auth/refresh/?next=/private/"
+    assert response["Cache-Control"] == "private, no-store"
+
+
+# The body
+
+
+class Upload(io.BytesIO):
+    """A body that remembers the largest piece that anyone asked it for."""
+
+    largest = 0
+
+    def read(self, size=-1):
+        self.largest = max(self.largest, size if size >= 0 else len(self.getvalue()))
+        return super().read(size)
+
+
+class LostUpload(io.BytesIO):
+    """A body whose browser went away."""
+
+    def read(self, size=-1):
+        raise OSError("connection reset")
+
+
+def uploading(body, length):
+    return request("POST", CONTENT_LENGTH=str(length), **{"wsgi.input": body})
+
+
+def test_the_body_is_read_to_its_end_in_pieces():
+    """Gunicorn resets an upload that is left unread; a large one never stands in memory whole."""
+    body = Upload(b"x" * 1_000_000)
+    assert bounce.bounce(uploading(body, 1_000_000)).status_code == 307
+    assert body.tell() == 1_000_000
+    assert body.largest == bounce.CHUNK
+
+
+def test_a_browser_that_went_away_makes_no_error():
+    """The answer is lost as well, and nobody reads a traceback about it."""
+    made = uploading(LostUpload(), 10)
+    with pytest.raises(UnreadablePostError):
+        made.read(1)
+    assert bounce.bounce(made).status_code == 307
+
+
+# The loop marker
+
+
+@pytest.mark.parametrize("factory", [RequestFactory, AsyncRequestFactory], ids=["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        (f"_rt={NOON}", ""),
+        (f"a=1&_rt={NOON}", "a=1"),
+        (f"_rt={NOON}&a=%20+&&b", "a=%20+&&b"),
+        (f"a=1&_rt={NOON - 900}&b=2&_rt={NOON}", "a=1&b=2"),
+        (f"_rt={NOON - 14}", ""),
+        (f"_rt={NOON + 14}", ""),
+    ],
+)
+def test_a_fresh_marker_is_seen_and_taken_out(factory, query, left):
+    """The view never sees it, and the rest of the query stays byte for byte."""
+    made = factory().get(f"/private/?{query}")
+    assert "_rt" in made.GET
+    assert (bounce.take_marker(made), made.META["QUERY_STRING"]) == (True, left)
+    assert QueryDict(left) == made.GET
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("", ""),
+        ("a=1", "a=1"),
+        ("a=_rt", "a=_rt"),
+        (f"a_rt={NOON}&_rtx=1", f"a_rt={NOON}&_rtx=1"),
+        (f"_rt={NOON - 15}", ""),
+        (f"_rt={NOON + 15}", ""),
+        ("_rt", ""),
+        ("_rt=", ""),
+        ("_rt=x", ""),
+        (f"_rt=-{NOON}", ""),
+        (f"_rt={NOON}.0", ""),
+        ("_rt=%D9%A1", ""),
+        ("_rt=\u0661", ""),
+        ("_rt=\u00b2", ""),
+        (f"_rt={'9' * 5000}", ""),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_anything_else_is_no_fresh_marker(query, left):
+    """Old, impossible or foreign values stop no bounce and make no error."""
+    made = request()
+    made.META["QUERY_STRING"] = query
+    assert (bounce.take_marker(made), made.META["QUERY_STRING"]) == (False, left)
+
+
+@pytest.mark.parametrize(
+    ("url", "result"),
+    [
+        ("/", f"/?_rt={NOON}"),
+        ("/private/?a=1", f"/private/?a=1&_rt={NOON}"),
+        ("/private/#part", f"/private/?_rt={NOON}"),
+    ],
+)
+def test_a_marker_goes_into_the_query(url, result):
+    """A fragment never reaches a server, so a marker behind one would not either."""
+    assert bounce.add_marker(url) == result
+    assert bounce.take_marker(request(path=result)) is True
+
+
+def test_a_marker_is_not_carried_on():
+    """What is bounced once more leads back without the old marker."""
+    made = request(path=f"/private/?a=1&_rt={NOON - 60}")
+    bounce.take_marker(made)
+    assert bounce.refresh_url(made) == "/auth/refresh/?next=/private/%3Fa%3D1"

@@ -1,0 +1,95 @@
+"""Which device a request came from: headers are anybody's words."""
+
+import pytest
+
+from tokenauth.session.devices import MAX_USER_AGENT_LENGTH, client_ip, describe, user_agent
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+SAFARI = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (FIREFOX, FIREFOX),
+        ("", ""),
+        ("\x00a\x00b\x00", "ab"),
+        ("\x00" * 600 + "end", "end"),
+        ("x" * 10_000, "x" * MAX_USER_AGENT_LENGTH),
+    ],
+    ids=["firefox", "empty", "nul", "nuls-first", "10-kB"],
+)
+def test_a_user_agent_is_cut_and_cleaned(given, kept):
+    """What is stored fits the column, and PostgreSQL takes it."""
+    assert user_agent({"HTTP_USER_AGENT": given}) == kept
+
+
+def test_a_request_may_say_nothing():
+    """Neither header has to be there."""
+    assert user_agent({}) == ""
+    assert client_ip({}, 0) is client_ip({}, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        (" 192.0.2.7 ", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("2001:DB8:0::7", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("[2001:db8::7]:4711", "2001:db8::7"),
+        ("fe80::7%eth0", "fe80::7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", None),
+        ("unix:", None),
+        ("unknown", None),
+        ("_hidden", None),
+        ("999.0.2.7", None),
+        ("192.0.2.7\x00", None),
+        ("1" * 10_000, None),
+    ],
+)
+def test_an_address_is_valid_or_none(given, address):
+    """Brackets, port and zone go; what is no address is not stored as one."""
+    assert client_ip({"REMOTE_ADDR": given}, 0) == address
+    assert client_ip({"HTTP_X_FORWARDED_FOR": given}, 1) == address
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "203.0.113.1", "192.0.2.7"),
+        (1, "203.0.113.1", "203.0.113.1"),
+        (1, "6.6.6.6, 203.0.113.1", "203.0.113.1"),
+        (2, "6.6.6.6, 203.0.113.1, 10.0.0.1", "203.0.113.1"),
+        (2, "203.0.113.1", None),
+        (1, "203.0.113.1, nonsense", None),
+    ],
+    ids=["no-proxy", "one", "one-spoofed", "two-spoofed", "shorter-than-promised", "nonsense"],
+)
+def test_only_an_entry_that_our_own_proxy_wrote_is_believed(proxies, forwarded, address):
+    """Anybody can send X-Forwarded-For; each trusted proxy appends one address that it saw."""
+    meta = {"REMOTE_ADDR": "192.0.2.7", "HTTP_X_FORWARDED_FOR": forwarded}
+    assert client_ip(meta, proxies) == address
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (FIREFOX, "Firefox on Linux"),
+        (SAFARI, "Mobile Safari on iOS"),
+        ("curl/8.5.0", "curl"),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "Linux"),
+        ("", ""),
+        ("<script>alert(1)</script>", ""),
+    ],
+    ids=["firefox", "safari", "curl", "system-only", "empty", "nonsense"],
+)
+def test_a_device_is_told_in_words(agent, words):
+    """People recognise "Firefox on Linux"; nothing is said rather than something wrong."""
+    assert describe(agent) == words

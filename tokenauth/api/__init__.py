@@ -1,0 +1,1 @@
+"""What scripts see: the JSON API and its schema."""

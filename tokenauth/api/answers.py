@@ -1,0 +1,40 @@
+"""Say in JSON who is signed in and how long; never a token."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from tokenauth.models import AuthSession
+from tokenauth.request.credentials import Credentials
+from tokenauth.request.refresh import expiry, in_utc
+
+
+def person(user: Any) -> dict[str, Any] | None:
+    """Describe a signed-in person; None for nobody."""
+    if not isinstance(user, AbstractBaseUser):
+        return None
+    return {"id": user.pk, "username": str(user.get_username())}
+
+
+def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:
+    """Describe a session; ``current`` is the id of the one that asks."""
+    return {
+        "id": session.pk,
+        "created_at": in_utc(session.created_at),
+        "last_seen_at": in_utc(session.last_seen_at),
+        "expires_at": in_utc(session.expires_at),
+        "absolute_expires_at": in_utc(session.absolute_expires_at),
+        "persistent": session.persistent,
+        "current": session.pk == current,
+    }
+
+
+def signed_in(credentials: Credentials) -> dict[str, Any]:
+    """Say who is signed in, by which session, and until when."""
+    user, session = credentials.get_user(), credentials.session
+    return {
+        "user": person(user),
+        "session": one_session(session, session.pk) if session else None,
+        **expiry(credentials),
+    }

@@ -1,0 +1,102 @@
+"""Describe the API to drf-spectacular. Only imported where a site has that installed."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiViewExtension
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import serializers
+
+from tokenauth.request import cookies
+
+from .views import LoginSerializer
+
+
+class CookieTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular's registry
+    """Let the site's own views say that our cookie opens them."""
+
+    target_class = "tokenauth.authentication.CookieTokenAuthentication"
+    name = "tokenauthCookie"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Name the access cookie, as this site sets it."""
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookies.access_name(),
+            "description": "Set by a login, and replaced by refreshes, for browsers alone. "
+            "Requests that change something need the X-CSRFToken header too.",
+        }
+
+
+# Components have names of our own: a site may have a "Login" and a "Session" already. Their
+# docstrings are for those who read the schema.
+
+
+@extend_schema_serializer(component_name="TokenAuthLogin")
+class Login(LoginSerializer):
+    """Who signs in. ``username`` may also go by the name of the user model's own field."""
+
+
+@extend_schema_serializer(component_name="TokenAuthUser")
+class User(serializers.Serializer[Any]):
+    """A person."""
+
+    id = serializers.PrimaryKeyRelatedField(queryset=get_user_model()._default_manager.all())
+    username = serializers.CharField()
+
+
+@extend_schema_serializer(component_name="TokenAuthSession")
+class Session(serializers.Serializer[Any]):
+    """A device on which a person is signed in; ``current`` is the one that asks."""
+
+    id = serializers.UUIDField()
+    created_at = serializers.DateTimeField()
+    last_seen_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    absolute_expires_at = serializers.DateTimeField()
+    persistent = serializers.BooleanField()
+    current = serializers.BooleanField()
+
+
+@extend_schema_serializer(component_name="TokenAuthSignedIn")
+class SignedIn(serializers.Serializer[Any]):
+    """Who is signed in, by which session, and until when; nulls for nobody."""
+
+    user = User(allow_null=True)
+    session = Session(allow_null=True)
+    access_expires_at = serializers.DateTimeField(allow_null=True)
+    session_expires_at = serializers.DateTimeField(allow_null=True)
+
+
+@extend_schema_serializer(component_name="TokenAuthError")
+class Error(serializers.Serializer[Any]):
+    """What went wrong: ``detail`` for people, ``code`` for scripts."""
+
+    detail = serializers.CharField()
+    code = serializers.CharField()
+
+
+def errors(*statuses: int) -> dict[int, type[Error]]:
+    """Say with which statuses an operation fails."""
+    return dict.fromkeys(statuses, Error)
+
+
+def describe(view: str, method: str, responses: Any, request: Any = None) -> None:
+    """Describe one of our views, which offers one method."""
+    described = extend_schema(request=request, responses=responses)
+
+    def view_replacement(extension: Any) -> Any:
+        return extend_schema_view(**{method: described})(type(view, (extension.target,), {}))
+
+    # drf-spectacular keeps every subclass, and asks it when it meets the view.
+    members = {"target_class": f"tokenauth.api.views.{view}", "view_replacement": view_replacement}
+    type(f"{view}Description", (OpenApiViewExtension,), members)
+
+
+describe("LoginView", "post", {200: SignedIn} | errors(400, 401, 403, 415, 429), Login)
+describe("LogoutView", "post", {204: None} | errors(403))
+describe("SessionView", "get", SignedIn)
+describe("SessionListView", "get", {200: Session(many=True)} | errors(401))
+describe("SessionDetailView", "delete", {204: None} | errors(401, 403, 404))
+describe("SessionRevokeOthersView", "post", {204: None} | errors(401, 403))

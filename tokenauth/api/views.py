@@ -1,0 +1,210 @@
+"""The same for scripts: REST framework views that answer in JSON, and never with a token."""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import authenticate, get_user_model
+from django.middleware.csrf import get_token
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from rest_framework import serializers
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    ParseError,
+    PermissionDenied,
+)
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView, exception_handler
+
+from tokenauth.authentication import CookieTokenAuthentication
+from tokenauth.request import settlement
+from tokenauth.request.credentials import credentials_of
+from tokenauth.request.origins import from_this_site
+from tokenauth.request.throttling import LoginAttempt
+from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
+
+from . import answers
+
+
+class BoundedJSONParser(JSONParser):
+    """REST framework's parser; it lets the RecursionError of a deeply nested body through."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """Return the body's value. Raises ParseError."""
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - nested too deeply") from error
+
+
+class JSONAlone(DefaultContentNegotiation):
+    """Answer in JSON whatever ``Accept`` says: a logout must not fail with 406."""
+
+    def select_renderer(
+        self, request: Any, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        """Return the one renderer there is."""
+        return renderers[0], renderers[0].media_type
+
+
+@method_decorator(never_cache, name="dispatch")
+class TokenAuthView(APIView):
+    """What our API views share, whatever the site has set for its own."""
+
+    authentication_classes = [CookieTokenAuthentication]  # DRF's own idiom
+    permission_classes = [IsAuthenticated]  # DRF's own idiom
+    renderer_classes = [JSONRenderer]  # DRF's own idiom
+    parser_classes = [BoundedJSONParser, FormParser, MultiPartParser]  # DRF's own idiom
+    content_negotiation_class = JSONAlone
+    throttle_classes = []  # DRF's own idiom; logins have limits of their own
+    versioning_class = None
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
+        """Give every error the form ``{"detail", "code"}``."""
+        return error_answer
+
+
+class OpenView(TokenAuthView):
+    """A view without authenticators: a stale cookie never locks anyone out (dj-rest-auth #150).
+
+    It needs no CSRF token, so it refuses what another site sends.
+    """
+
+    authentication_classes = []  # DRF's own idiom
+    permission_classes = [AllowAny]  # DRF's own idiom
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse other sites before anything is read."""
+        super().initial(request, *args, **kwargs)
+        if not from_this_site(request._request):
+            raise PermissionDenied(_("This must come from a page of this site."), "cross_site")
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Return the challenge that makes a failed login a 401; there is no authenticator."""
+        return CookieTokenAuthentication().authenticate_header(request)
+
+
+def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer as REST framework does, in the form ``{"detail", "code"}``."""
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    # REST framework converts just these two of Django's own.
+    django_codes = {403: "permission_denied", 404: "not_found"}
+    own = error.get_codes() if isinstance(error, APIException) else None
+    codes = own or django_codes[response.status_code]
+    detail = response.data.get("detail") if isinstance(response.data, dict) else None
+    response.data = {
+        "detail": detail or one_line(response.data),
+        "code": codes if isinstance(codes, str) else "invalid",
+    }
+    return response
+
+
+def one_line(errors: Any) -> str:
+    """Return a form's errors as a sentence for each field."""
+    if not isinstance(errors, Mapping):
+        return " ".join(map(str, errors))
+    return " ".join(f"{field}: {one_line(messages)}" for field, messages in errors.items())
+
+
+class LoginSerializer(serializers.Serializer[Any]):
+    """What a login needs."""
+
+    username = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=4096, trim_whitespace=False)
+    remember = serializers.BooleanField(default=True)
+
+
+class LoginView(OpenView):
+    """Sign in with ``username`` (or the user model's own field) and ``password``."""
+
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        """Start a session and say who is signed in."""
+        fields = LoginSerializer(data=login_fields(request.data))
+        fields.is_valid(raise_exception=True)
+        username = unicodedata.normalize("NFKC", fields.validated_data["username"])
+        password = fields.validated_data["password"]
+        attempt = LoginAttempt(request._request, username)
+        user = authenticate(request._request, username=username, password=password)
+        if user is None or not getattr(user, "is_active", True):
+            raise AuthenticationFailed(_("This username and password are not right."))
+        attempt.succeeded()
+        sign_in(request._request, user, persistent=fields.validated_data["remember"])
+        return Response(answers.signed_in(credentials_of(request)))
+
+
+@sensitive_variables()
+def login_fields(data: Any) -> Any:
+    """Return the body with the user model's own field under the name ``username``."""
+    if not isinstance(data, Mapping):
+        return data
+    fields = dict(data.items())
+    fields.setdefault("username", fields.get(get_user_model().USERNAME_FIELD))
+    # A plain dict: in a form, REST framework takes a box that is not there for an unticked one.
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class LogoutView(OpenView):
+    """Sign out. Always works, also with garbage for cookies."""
+
+    def post(self, request: Request) -> Response:
+        """End this session."""
+        # REST framework has put nobody on the request; ``user_logged_out`` shall say who left.
+        credentials_of(request).attach()
+        sign_out(request._request)
+        return Response(status=204)
+
+
+class SessionView(TokenAuthView):
+    """Who am I, and until when? For nobody, nulls."""
+
+    permission_classes = [AllowAny]  # DRF's own idiom
+
+    def get(self, request: Request) -> Response:
+        """Say who is signed in; set the CSRF cookie for the script's next request."""
+        get_token(request._request)
+        credentials = credentials_of(request)
+        settlement.adopt_now(credentials)
+        return Response(answers.signed_in(credentials))
+
+
+class SessionListView(TokenAuthView):
+    """My sessions."""
+
+    def get(self, request: Request) -> Response:
+        """List my sessions: the one that asks first, then the last seen first."""
+        credentials = credentials_of(request)
+        sessions = sessions_of(credentials)
+        current = credentials.session.pk if credentials.session else None
+        this_one_first = sorted(sessions, key=lambda session: session.pk != current)
+        return Response([answers.one_session(session, current) for session in this_one_first])
+
+
+class SessionDetailView(TokenAuthView):
+    """One of my sessions."""
+
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """End one of my sessions; anybody else's is not found."""
+        revoke_own(request._request, pk)
+        return Response(status=204)
+
+
+class SessionRevokeOthersView(TokenAuthView):
+    """All my sessions but this one."""
+
+    def post(self, request: Request) -> Response:
+        """End all my sessions but this one."""
+        revoke_others(request._request)
+        return Response(status=204)

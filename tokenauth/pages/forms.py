@@ -1,0 +1,71 @@
+"""The login form."""
+
+import math
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.db.models import EmailField
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.exceptions import Throttled
+
+from tokenauth.request.throttling import LoginAttempt
+
+#: The id of the error summary on the login page.
+SUMMARY = "tokenauth-errors"
+
+
+class LoginForm(AuthenticationForm):
+    """Django's own, limited, with the choice to stay signed in after the browser is closed."""
+
+    remember = forms.BooleanField(label=_("Keep me signed in"), required=False, initial=True)
+
+    #: After how many seconds to try again, when too many logins have failed.
+    retry_after: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.username_field, EmailField):
+            self.fields["username"].widget.attrs["inputmode"] = "email"
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        """Check the password, unless too many have failed."""
+        username, password = map(self.cleaned_data.get, ("username", "password"))
+        if username is None or not password:
+            return super().clean()
+        try:
+            attempt = LoginAttempt(self.request, username)
+        except Throttled as refusal:
+            self.retry_after = wait = int(refusal.wait)  # type: ignore[attr-defined]  # the stubs lack it
+            raise throttled(wait) from None
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            self._mark_fields()
+            raise
+        attempt.succeeded()
+        return cleaned
+
+    def _mark_fields(self) -> None:
+        """Say at both fields that one of them is wrong: it can't be told which."""
+        for name in ("username", "password"):
+            attrs = self.fields[name].widget.attrs
+            attrs.update({"aria-invalid": "true", "aria-describedby": SUMMARY})
+        # The username stays filled in, so the password is what to type next.
+        self.fields["password"].widget.attrs["autofocus"] = True
+        self.fields["username"].widget.attrs.pop("autofocus", None)
+
+
+def throttled(seconds: int) -> ValidationError:
+    """Return the error for a login that was not tried."""
+    minutes = math.ceil(seconds / 60)
+    message = ngettext(
+        "Too many sign-ins have failed. Try again in %(minutes)d minute.",
+        "Too many sign-ins have failed. Try again in %(minutes)d minutes.",
+        minutes,
+    )
+    return ValidationError(message, code="throttled", params={"minutes": minutes})

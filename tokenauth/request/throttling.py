@@ -1,0 +1,192 @@
+"""Slow down who guesses passwords: failed logins are counted per address and per account.
+
+Only the login is limited. Nobody is ever locked out of a session that they have.
+"""
+
+import logging
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.exceptions import Throttled
+from rest_framework.throttling import SimpleRateThrottle
+
+from tokenauth.conf import Conf, conf
+from tokenauth.session import devices
+
+T = TypeVar("T")
+
+log = logging.getLogger("tokenauth.security")
+
+#: "10/m", "10/min", and what REST framework has no word for: "10/15m".
+RATE = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,3})?([smhd])[a-z]*")
+SCOPES = {"address", "account"}
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def is_rate(rate: Any) -> bool:
+    """Tell whether a site's rate can be read."""
+    return isinstance(rate, str) and RATE.fullmatch(rate) is not None
+
+
+def parse(rate: str) -> tuple[int, int]:
+    """Return how many in how many seconds. Raises ImproperlyConfigured."""
+    match = RATE.fullmatch(rate)
+    if match is None:
+        raise ImproperlyConfigured(f"TOKENAUTH_LOGIN_RATES: {rate!r} is not a rate.")
+    number, periods, unit = match.groups()
+    return int(number), int(periods or 1) * SECONDS[unit]
+
+
+class LoginThrottle(SimpleRateThrottle):
+    """Count attempts in a fixed window; one that succeeds is taken back.
+
+    Unlike REST framework's own list of times, which is read and written back, a counter misses
+    none of a hundred guesses that are sent at once. At the border of two windows twice as many get
+    through, which helps nobody to guess.
+    """
+
+    scope: str
+    key: str | None = None
+    num_requests: int | None
+    duration: int | None
+
+    def get_rate(self) -> str | None:
+        """Return the site's rate, else ours; None: no limit."""
+        rates = conf.LOGIN_RATES
+        defaults = Conf.__dict__["LOGIN_RATES"].default
+        return None if rates is None else rates.get(self.scope, defaults[self.scope])
+
+    def parse_rate(self, rate: str | None) -> Any:
+        """Return how many in how many seconds."""
+        return (None, None) if rate is None else parse(rate)
+
+    def get_cache_key(self, request: Any, view: Any) -> str | None:
+        """Return the window's key, None for what can't be told apart.
+
+        A dump of the cache tells neither people nor addresses.
+        """
+        ident = self.get_ident(request)
+        if not ident:
+            return None
+        digest = salted_hmac("tokenauth.throttling", ident, algorithm="sha256").hexdigest()
+        return f"tokenauth:login:{self.scope}:{digest}:{int(self.timer()) // self.window}"
+
+    @property
+    def window(self) -> int:
+        """How many seconds are counted together."""
+        return self.duration or 1
+
+    def allow_request(self, request: Any, view: Any) -> bool:
+        """Count an attempt, and tell whether it may go on."""
+        self.key = self.get_cache_key(request, view) if self.num_requests else None
+        return self.key is None or fail_open(self.count, 0) <= (self.num_requests or 0)
+
+    def count(self) -> int:
+        """Return how many attempts this window has seen, with this one."""
+        self.cache.add(self.key, 0, self.window)
+        return self.change(1)
+
+    def change(self, by: int) -> int:
+        """Add to the counter and return it; 0 if it is gone, or the cache keeps nothing."""
+        try:
+            number = self.cache.incr(self.key, by)
+        except ValueError:
+            return 0
+        # The caches in a database and in files forget the window as they add.
+        self.cache.touch(self.key, self.window)
+        return number
+
+    def forgive(self) -> None:
+        """Take back the attempt that was counted."""
+        if self.key is not None:
+            fail_open(lambda: self.change(-1), 0)
+
+    def wait(self) -> float:
+        """Return the seconds until the window ends."""
+        return self.window - self.timer() % self.window
+
+
+class AddressThrottle(LoginThrottle):
+    """Limit who tries many accounts from one address."""
+
+    scope = "address"
+
+    def get_ident(self, request: HttpRequest | None) -> str:
+        """Return the address that counts; of IPv6 the /64, which is what one customer gets."""
+        text = address_of(request.META if request else {})
+        address = ip_address(text) if text else None
+        if isinstance(address, IPv6Address):
+            return str(ip_network((address, 64), strict=False))
+        return text or ""
+
+
+def address_of(meta: Mapping[str, Any]) -> str | None:
+    """Return the client's address; None if it is not known, which is no reason to refuse people.
+
+    That is so behind a proxy that ``TOKENAUTH_TRUSTED_PROXY_COUNT`` doesn't count: everybody has
+    the proxy's address then, and one who guesses would keep all the others out.
+    """
+    proxies = conf.TRUSTED_PROXY_COUNT
+    address = devices.client_ip(meta, proxies) or devices.client_ip(meta, 0)
+    if address and not proxies and "HTTP_X_FORWARDED_FOR" in meta:
+        return address if ip_address(address).is_global else None
+    return address
+
+
+class AccountThrottle(LoginThrottle):
+    """Limit how often one account is tried, from wherever. There need be no such account."""
+
+    scope = "account"
+
+    def __init__(self, username: str) -> None:
+        super().__init__()
+        self.username = username
+
+    @sensitive_variables()
+    def get_ident(self, request: HttpRequest | None) -> str:
+        """Return the username without what a database may overlook when it compares.
+
+        MariaDB finds "alice" by "ÁLICE " too: each spelling would have a limit of its own.
+        """
+        folded = unicodedata.normalize("NFKC", self.username).casefold()
+        text = unicodedata.normalize("NFKD", folded)
+        return "".join(c for c in text if c.isprintable() and not unicodedata.combining(c)).strip()
+
+
+def fail_open(step: Callable[[], T], otherwise: T) -> T:
+    """Ask the cache; one that is down neither refuses people nor signs anybody in."""
+    try:
+        return step()
+    except Exception:  # each cache has errors of its own
+        log.exception("The cache failed: logins are not limited.")
+        return otherwise
+
+
+class LoginAttempt:
+    """One attempt to sign in: counted at once, and taken back when it has succeeded."""
+
+    @sensitive_variables()
+    def __init__(self, request: HttpRequest | None, username: str) -> None:
+        """Count it. Raises Throttled, before the password is looked at.
+
+        One that is refused for its address does not count against the account.
+        """
+        self.throttles = [AddressThrottle(), AccountThrottle(username)]
+        for throttle in self.throttles:
+            if not throttle.allow_request(request, None):
+                log.warning("A login was refused: too many have failed per %s.", throttle.scope)
+                raise Throttled(math.ceil(throttle.wait()), _("Too many sign-ins have failed."))
+
+    def succeeded(self) -> None:
+        """Take it back."""
+        for throttle in self.throttles:
+            throttle.forgive()

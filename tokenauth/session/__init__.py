@@ -1,0 +1,1 @@
+"""The session, without HTTP: its tokens, its rotation, its three transitions."""

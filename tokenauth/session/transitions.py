@@ -1,0 +1,286 @@
+"""The doors to a session: ``AuthSession.objects.start``, ``.rotate``, and ``QuerySet.revoke``.
+
+Each transition is a single statement whose row count is the answer, so two requests never both
+win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alike.
+"""
+
+import copy
+import logging
+from collections.abc import Collection
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models, router
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from tokenauth import signals
+from tokenauth.conf import conf
+from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
+
+from . import devices, tokens, users
+from .contention import insist
+from .rotation import Step, decide
+
+if TYPE_CHECKING:
+    from tokenauth.models import AuthSession
+
+log = logging.getLogger("tokenauth.security")
+
+#: Once, and twice more when another request was faster.
+ATTEMPTS = 3
+#: Sessions revoked by one statement: SQLite binds at most 999 values on old versions.
+BATCH = 500
+
+
+class RevokeReason(models.TextChoices):
+    """Why a session was ended before its time."""
+
+    LOGOUT = "logout", _("signed out")
+    USER = "user", _("ended by its owner")
+    ADMIN = "admin", _("ended by staff")
+    REUSE = "reuse", _("its token was used twice")
+    MISMATCH = "mismatch", _("its token is newer than the database")
+    LIMIT = "limit", _("too many sessions")
+    REPLACED = "replaced", _("replaced by a new sign-in")
+
+
+class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
+    """Sessions, as a set to narrow down or to end."""
+
+    def active(self) -> Self:
+        """Return the sessions that are neither revoked nor expired."""
+        now = timezone.now()
+        return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
+
+    @sensitive_variables()
+    def swap(self, **changes: Any) -> int:
+        """Update the rows that are still as this set describes them; return how many were."""
+        return insist(self.db, partial(self.update, **changes))
+
+    def revoke(self, reason: str, request: HttpRequest | None = None) -> int:
+        """End these sessions at once, and return how many were still active.
+
+        A session that another process ended in the meantime is neither counted nor signalled.
+        """
+        ids = list(
+            self.using(router.db_for_write(self.model))
+            .active()
+            .order_by()
+            .values_list("pk", flat=True)
+        )
+        batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+        return sum(self._revoke_batch(batch, reason, request) for batch in batches)
+
+    def _revoke_batch(self, ids: list[UUID], reason: str, request: HttpRequest | None) -> int:
+        now = timezone.now()
+        rows = self.model.objects.at_writer().filter(pk__in=ids)
+        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason)
+        ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
+        for session in ended:
+            signals.session_revoked.send_robust(
+                sender=self.model, session=session, request=request, reason=reason
+            )
+        return len(ended)
+
+    async def arevoke(self, reason: str, request: HttpRequest | None = None) -> int:
+        """See revoke()."""
+        return await sync_to_async(self.revoke)(reason, request)
+
+
+class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # type: ignore[misc]  # django-stubs cannot subclass the call
+    """The doors to a session: start it, look it up, rotate its token."""
+
+    def at_writer(self) -> AuthSessionQuerySet:
+        """Return the sessions of the database that is written: a replica lags behind a revoke."""
+        sessions: AuthSessionQuerySet = self.using(router.db_for_write(self.model))
+        return sessions
+
+    @sensitive_variables()
+    def start(
+        self,
+        request: HttpRequest | None,
+        user: AbstractBaseUser,
+        persistent: bool = True,
+        *,
+        backend: str = "",
+        ends_at: datetime | None = None,
+        adopted_from: str | None = None,
+        replaces: Collection[UUID] = (),
+    ) -> "AuthSession":
+        """Sign a person in: store a new session and return it.
+
+        ``persistent`` False ends it with the browser. ``backend`` is the dotted path of the
+        authentication backend that vouches for the user (default: the one that ``authenticate``
+        noted on the user, or the only one there is). ``ends_at`` shortens its absolute lifetime.
+        ``replaces`` are sessions that the caller ends next, and which the limit does not count.
+
+        Raises ValueError when there are several backends to choose from.
+        """
+        now = timezone.now()
+        end = now + conf.SESSION_LIFETIME
+        session: AuthSession = self.model(
+            user_id=user.pk,
+            backend=backend or users.backend_of(user),
+            auth_hash=users.auth_hash_of(user),
+            rotated_at=now,
+            issued_at=now,
+            created_at=now,
+            last_seen_at=now,
+            absolute_expires_at=min(end, ends_at or end),
+            persistent=persistent,
+            adopted_from=adopted_from,
+            **device_of(request),
+        )
+        session.expires_at = session.idle_end(now)
+        session.token_hash = tokens.new_refresh_token_hash(session)
+        session.save(using=router.db_for_write(self.model))
+        session.set_user(user)
+        self._enforce_limit(session, request, replaces)
+        signals.session_started.send_robust(sender=self.model, session=session, request=request)
+        return session
+
+    def _enforce_limit(
+        self, session: "AuthSession", request: HttpRequest | None, replaces: Collection[UUID]
+    ) -> None:
+        if not conf.MAX_SESSIONS_PER_USER:
+            return
+        others = self.at_writer().active().filter(user=session.user_id)
+        others = others.exclude(pk__in=[session.pk, *replaces])
+        newest_first = others.order_by("-last_seen_at").values_list("pk", flat=True)
+        surplus = list(newest_first[conf.MAX_SESSIONS_PER_USER - 1 :])
+        if surplus:
+            # One that came meanwhile ends this one by itself: two at once must not end each other.
+            # One from the future did not: another server's clock is ahead, or the hour came twice.
+            meanwhile = {"created_at__gt": session.created_at, "created_at__lte": timezone.now()}
+            rows = self.at_writer().filter(pk__in=surplus).exclude(**meanwhile)
+            rows.revoke(RevokeReason.LIMIT, request)
+
+    def look_up(self, sid: UUID) -> "AuthSession":
+        """Return a session that may be used now, with its user, in one query.
+
+        Raises SessionEnded or SessionSuspended.
+        """
+        session: AuthSession | None = self.at_writer().select_related("user").filter(pk=sid).first()
+        if session is None:
+            raise SessionEnded(sid)
+        session.check_usable()
+        return session
+
+    @sensitive_variables()
+    def rotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+        """Spend a refresh token, and return its session with ``step`` saying what was done.
+
+        The session's tokens are made from it (``tokens.remake_refresh_token``).
+
+        Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
+        TokenReused and TokenMismatched when this very token ended the session.
+        """
+        claims = tokens.RefreshToken.read(raw_token)
+        if claims.expired:
+            raise InvalidToken("expired")
+        token_hash = tokens.hash_token(raw_token)
+        for _attempt in range(ATTEMPTS):
+            session = self.look_up(claims.sid)
+            step = decide(session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD)
+            taken = self._take(step, session, request)
+            if taken is not None:
+                taken.step = step
+                return taken
+        # Outrun each time, though the token is good. Its owner holds the current one, unless the
+        # decision was to hand that out: then those who were faster have noted it.
+        session.step = Step.REISSUE if step is Step.REISSUE else Step.DEBOUNCE
+        return session
+
+    def _take(
+        self, step: Step, session: "AuthSession", request: HttpRequest | None
+    ) -> "AuthSession | None":
+        """Carry out one step. None: the row is no longer what the step was decided on."""
+        if step is Step.ROTATE:
+            return self.advance(session, request)
+        if step is Step.REISSUE:
+            return self.reissue(session)
+        if step is not Step.DEBOUNCE:
+            self._end_for(step, session, request)
+        return session
+
+    @sensitive_variables()
+    def advance(
+        self, session: "AuthSession", request: HttpRequest | None, **changes: Any
+    ) -> "AuthSession | None":
+        """Replace the refresh token, whatever the browser presented; None if someone was faster.
+
+        ``changes`` are further columns to write with it.
+        """
+        now = timezone.now()
+        changes |= device_of(request) if request else {}
+        changes |= {"rotation": session.rotation + 1, "confirmed": False}
+        changes |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
+        changes["expires_at"] = session.idle_end(now)
+        successor = copy.copy(session)
+        for name, value in changes.items():
+            setattr(successor, name, value)
+        successor.token_hash = tokens.new_refresh_token_hash(successor)
+        current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
+        if not current.swap(token_hash=successor.token_hash, **changes):
+            return None
+        signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
+        return successor
+
+    @sensitive_variables()
+    def reissue(self, session: "AuthSession", **changes: Any) -> "AuthSession | None":
+        """Hand the same token out again; None if it is no longer the current one.
+
+        ``changes`` are further columns to write with it. Raises InvalidToken when this server
+        can't make the token (another one signs with a newer key): then nothing changes.
+        """
+        tokens.remake_refresh_token(session)
+        changes["issued_at"] = timezone.now()
+        current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
+        if not current.swap(**changes):
+            return None
+        for name, value in changes.items():
+            setattr(session, name, value)
+        return session
+
+    def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
+        reuse = step is Step.REUSE
+        reason = RevokeReason.REUSE if reuse else RevokeReason.MISMATCH
+        if self.at_writer().filter(pk=session.pk).revoke(reason, request):
+            if reuse:
+                log.warning("Session %s ended: a spent refresh token came back.", session.pk)
+                signals.refresh_token_reused.send_robust(
+                    sender=self.model, session=session, request=request
+                )
+            else:
+                log.error(
+                    "Session %s ended: its refresh token is newer than the database. "
+                    "Was a backup restored, or has a key leaked?",
+                    session.pk,
+                )
+        raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
+
+    async def astart(
+        self, request: HttpRequest | None, user: AbstractBaseUser, persistent: bool = True
+    ) -> "AuthSession":
+        """See start()."""
+        return await sync_to_async(self.start)(request, user, persistent)
+
+    async def arotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+        """See rotate()."""
+        return await sync_to_async(self.rotate)(raw_token, request)
+
+
+def device_of(request: HttpRequest | None) -> dict[str, str | None]:
+    """Return the columns that say which device a request came from."""
+    meta = request.META if request else {}
+    return {
+        "ip_address": devices.client_ip(meta, conf.TRUSTED_PROXY_COUNT),
+        "user_agent": devices.user_agent(meta),
+    }

@@ -1,0 +1,81 @@
+"""What our own pages and API do, for a site's views too: sign in and out, end one's sessions."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import login, logout
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
+from django.shortcuts import get_object_or_404
+
+from .models import AuthSession
+from .request import django_sessions, settlement
+from .request.credentials import Credentials, credentials_of
+from .session.transitions import AuthSessionQuerySet, RevokeReason
+
+
+def sign_in(
+    request: HttpRequest, user: AbstractBaseUser, *, persistent: bool = True
+) -> AuthSession:
+    """Sign in a person that ``authenticate()`` returned, as our own views do.
+
+    With Django's ``login()`` where sessions are installed: it sends ``user_logged_in``, drops the
+    previous person's data and replaces the CSRF token.
+    """
+    credentials = credentials_of(request)
+    store = django_sessions.store_of(request)
+    if store is None:
+        rotate_token(request)
+        user_logged_in.send(sender=type(user), request=request, user=user)
+    else:
+        login(request, user)  # type: ignore[arg-type]  # the stubs know one user model
+        if not persistent:
+            store.set_expiry(0)
+    return credentials.start(user, persistent=persistent)
+
+
+def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:
+    """Sign the person out, as our own views do. Works with any cookie in the jar, or none."""
+    credentials = credentials_of(request)
+    if django_sessions.store_of(request) is None:
+        user = credentials.get_user()
+        person = user if user.is_authenticated else None
+        user_logged_out.send(sender=type(person), request=request, user=person)
+    else:
+        logout(request)
+    credentials.end(reason)
+
+
+def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
+    """Return the signed-in person's active sessions, the last seen first.
+
+    An old Django session is adopted first: then ``credentials.session`` is the one that asks.
+    """
+    settlement.adopt_now(credentials)
+    user: Any = credentials.get_user()
+    return AuthSession.objects.at_writer().active().filter(user=user.pk).order_by("-last_seen_at")
+
+
+def revoke_own(request: HttpRequest, pk: UUID) -> tuple[str, str]:
+    """End one of the person's sessions; return the name of the page to show then, and the device.
+
+    Raises Http404 for anybody else's.
+    """
+    credentials = credentials_of(request)
+    session = get_object_or_404(sessions_of(credentials), pk=pk)
+    if credentials.session is not None and session.pk == credentials.session.pk:
+        sign_out(request, RevokeReason.USER)
+        return "tokenauth:login", session.device
+    AuthSession.objects.filter(pk=session.pk).revoke(RevokeReason.USER, request)
+    return "tokenauth:session_list", session.device
+
+
+def revoke_others(request: HttpRequest) -> int:
+    """End all of the person's sessions but the one that asks; return how many."""
+    credentials = credentials_of(request)
+    others = sessions_of(credentials)
+    if credentials.session is not None:
+        others = others.exclude(pk=credentials.session.pk)
+    return others.revoke(RevokeReason.USER, request)
