@@ -12,10 +12,11 @@ import tokenauth
 #: stands before it in the same folder.
 FLOORS = [
     ["conf exceptions signals"],
-    ["session: rotation tokens users devices contention transitions"],
+    ["session: rotation tokens users devices contention django_rows marks transitions"],
     ["models"],
     [
-        "request: cookies origins django_sessions bounce throttling credentials settlement refresh",
+        "request.django_sessions: store keys adoption",
+        "request: cookies origins bounce throttling credentials settlement refresh",
     ],
     ["middleware authentication shortcuts"],
     ["pages: forms wording notices views", "api: answers views schema"],
@@ -47,9 +48,11 @@ PLACES = {
 
 
 def may_import(room, other):
-    """Whether the order allows it: a lower floor, or further down in the same folder."""
+    """Whether the order allows it: a lower floor, further down in the folder, or a folder in it."""
     (floor, row, place), (other_floor, other_row, other_place) = PLACES[room], PLACES[other]
-    return other_floor < floor or (row == other_row and other_place < place)
+    folder, other_folder = row.partition(":")[0], other_row.partition(":")[0]
+    same = row == other_row and other_place < place
+    return other_floor < floor or same or other_folder.startswith(f"{folder}.")
 
 
 ROOT = Path(tokenauth.__file__).parent

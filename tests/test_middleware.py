@@ -359,7 +359,7 @@ def test_a_token_that_expires_before_the_view_asks_is_still_looked_up(alice, clo
 
 def test_a_slow_answer_brings_no_old_refresh_token(expired, user, settings):
     """Of a session that was rotated further the browser has the successor already."""
-    settings.TEST_MEANWHILE = lambda: AuthSession.objects.advance(row(), None)
+    settings.TEST_MEANWHILE = lambda: AuthSession.objects._advance(row(), None)
     response = expired.get("/overtaken/")
     assert REFRESH not in response.cookies
     assert row().rotation == 2

@@ -610,7 +610,7 @@ def test_writing_a_rotation_leaves_other_columns_alone(session, clock, monkeypat
     stale = AuthSession.objects.look_up(session.pk)
     AuthSession.objects.update(auth_hash="changed meanwhile", backend="b", confirmed=True)
     clock.shift(HOUR)
-    AuthSession.objects.advance(stale, None)
+    AuthSession.objects._advance(stale, None)
     row = columns(session)
     assert (row["auth_hash"], row["backend"], row["rotation"]) == ("changed meanwhile", "b", 1)
 
@@ -661,7 +661,7 @@ def test_of_two_rotations_one_wins_and_both_get_the_same_token(session, clock, m
     raw = token_of(session)
     clock.shift(HOUR)
     winners = []
-    race(monkeypatch, lambda seen: winners.append(AuthSession.objects.advance(seen, None)))
+    race(monkeypatch, lambda seen: winners.append(AuthSession.objects._advance(seen, None)))
     late = rotate(raw)
     assert late.step is Step.REISSUE
     assert token_of(late) == token_of(winners[0])
@@ -738,7 +738,7 @@ def test_a_good_token_that_is_outrun_every_time_still_signs_in(session, clock, m
     if spent:
         rotate(raw)
     before = columns(session)
-    for door in ("advance", "reissue"):
+    for door in ("_advance", "_reissue"):
         monkeypatch.setattr(AuthSessionManager, door, lambda *args: None)
     assert rotate(raw).step is (Step.REISSUE if spent else Step.DEBOUNCE)
     assert columns(session) == before
@@ -1105,7 +1105,7 @@ def test_no_debug_report_tells_a_secret(session, clock, raw, confirm, call):
 
 WRITES = {
     "rotate": lambda session: rotate(token_of(session)),
-    "advance": lambda session: AuthSession.objects.advance(session, None, auth_hash="f" * 64),
+    "advance": lambda session: AuthSession.objects._advance(session, None, auth_hash="f" * 64),
     "reissue": lambda session: AuthSession.objects.reissue(session, auth_hash="f" * 64),
     "set_auth_hash": lambda session: session.set_auth_hash("f" * 64),
     "confirm": lambda session: session.confirm(),

@@ -23,7 +23,8 @@ from django.utils.module_loading import import_string
 from .conf import Conf, Duration, Setting, conf
 from .middleware import TokenAuthMiddleware
 from .request import cookies, throttling
-from .request.django_sessions import SIGNED_COOKIES
+from .request.django_sessions.adoption import is_replayable
+from .session.django_rows import engine
 
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
 #: In seconds: longer than anybody stays, and short enough to be added to a date.
@@ -257,7 +258,7 @@ def cookie_errors() -> Iterator[CheckMessage]:
 
 def adoption_warnings() -> Iterator[CheckMessage]:
     """Find Django sessions that can't be adopted."""
-    if conf.ADOPT_DJANGO_SESSIONS and settings.SESSION_ENGINE == SIGNED_COOKIES:
+    if conf.ADOPT_DJANGO_SESSIONS and is_replayable(engine()):
         yield CheckWarning(
             "Sessions of the signed_cookies engine are not adopted: old values replay for ever.",
             hint="Set TOKENAUTH_ADOPT_DJANGO_SESSIONS = False; people sign in once more.",

@@ -7,12 +7,14 @@
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
       + SessionEnded          its session is over: the browser's cookies may go
+          + SignedOutElsewhere … because somebody deleted its Django session
           + TokenReused       … because this very token had been spent: theft
           + TokenMismatched   … because the database never knew this token
 
 No message carries a token, a hash or a key.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 
@@ -42,11 +44,21 @@ class SessionEnded(TokenAuthError):  # noqa: N818  # the same
     sid: UUID
     #: Why it was revoked; empty when it expired or is gone.
     reason: str
+    #: When it was revoked; None when it was not.
+    revoked_at: datetime | None
 
-    def __init__(self, sid: UUID, reason: str = "") -> None:
+    def __init__(self, sid: UUID, reason: str = "", revoked_at: datetime | None = None) -> None:
         super().__init__(f"session {sid} has ended ({reason or 'expired or deleted'})")
         self.sid = sid
         self.reason = reason
+        self.revoked_at = revoked_at
+
+
+class SignedOutElsewhere(SessionEnded):
+    """Its Django session was deleted: by allauth's usersessions, a session admin, a recipe.
+
+    Nothing has written this down yet.
+    """
 
 
 class TokenReused(SessionEnded):

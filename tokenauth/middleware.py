@@ -10,9 +10,10 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
 from .conf import conf
-from .request import cookies, django_sessions, settlement
-from .request.bounce import bounce, can_bounce, take_marker
+from .request import cookies, settlement
+from .request.bounce import bounce, brings_refresh_cookie, can_bounce, take_marker
 from .request.credentials import Credentials, credentials_of
+from .request.django_sessions import keys
 
 #: A step of the flow that waits for the database or the request's body.
 Step = Callable[[], Any]
@@ -39,7 +40,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
     ) -> None:
         self.get_response: Any = get_response
         self.is_async = iscoroutinefunction(get_response)
-        self.needs_auth_keys = django_sessions.needs_auth_keys()
+        self.loads_session = self.is_async and keys.are_read_at_once()
         if self.is_async:
             markcoroutinefunction(self)
 
@@ -93,11 +94,14 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
             token = refresh_token_here(request, credentials)
             if token is not None:
                 yield partial(credentials.refresh, token)
-            elif credentials.presented.access and not just_tried and can_bounce(request):
-                response: HttpResponseBase = yield partial(bounce, request)
-                return response
-        if self.needs_auth_keys:
-            yield credentials.provide_auth_keys
+            elif credentials.presented.access:
+                if not just_tried and can_bounce(request):
+                    response: HttpResponseBase = yield partial(bounce, request)
+                    return response
+                # Under the include, and after a bounce, the browser has had its chance to refresh.
+                credentials.unknown = not (just_tried or brings_refresh_cookie(request.path))
+        if self.loads_session and credentials.store is not None:
+            yield credentials.store.judge
         response = yield None
         if settlement.is_due(credentials):
             yield partial(settlement.settle, credentials, response)

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from .conf import conf
-from .exceptions import SessionEnded, SessionExpired
-from .session import devices, users
+from .exceptions import SessionEnded, SessionExpired, SignedOutElsewhere
+from .session import devices, django_rows, users
 from .session.rotation import Step
 from .session.transitions import AuthSessionManager, RevokeReason
 
@@ -46,6 +46,7 @@ class AuthSession(models.Model):
     absolute_expires_at = models.DateTimeField(_("expires in any case"))
     persistent = models.BooleanField(_("kept signed in"), default=True)
     adopted_from = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001  # unique only among those that were adopted
+    django_session = models.CharField(max_length=40, null=True, default=None, editable=False)  # noqa: DJ001  # none is not the empty key
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, unpack_ipv4=True)
     user_agent = models.CharField(_("user agent"), max_length=512, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True)
@@ -59,6 +60,10 @@ class AuthSession(models.Model):
     step: Step | None = None
     #: The hashes of the password that was found good, under each key, that of today's first.
     auth_hashes: Sequence[str] = ()
+    #: Whether the row of its Django session is there; ``look_up`` asks.
+    has_django_session: bool | None = None
+    #: Whether ``rotate`` was the first to do so on a day of the session's life.
+    begins_day: bool = False
     #: Whether this is the session of the staff member who looks at it in the admin.
     is_current: bool = False
 
@@ -107,6 +112,25 @@ class AuthSession(models.Model):
         idle = conf.REFRESH_TOKEN_LIFETIME if self.persistent else conf.BROWSER_SESSION_LIFETIME
         return min(now + idle, self.absolute_expires_at)
 
+    @property
+    def is_mark(self) -> bool:
+        """Whether this was never a session: it keeps a Django session from being adopted."""
+        return not self.token_hash
+
+    @property
+    def lost_its_data(self) -> bool:
+        """Whether its Django session was deleted by somebody else, who meant to sign it out.
+
+        Long after the last rotation the row may be gone because its time was over.
+        """
+        key = self.django_session
+        if not key or timezone.now() - self.rotated_at > timedelta(
+            seconds=settings.SESSION_COOKIE_AGE
+        ):
+            return False
+        there = self.has_django_session
+        return not (django_rows.exists(key) if there is None else there)
+
     def set_user(self, user: Any) -> None:
         """Remember the user, from whichever database they were read: a router may forbid more."""
         AuthSession._meta.get_field("user").set_cached_value(self, user)
@@ -115,8 +139,10 @@ class AuthSession(models.Model):
         """Raise SessionEnded or SessionSuspended unless the session may be used now."""
         if not self.active:
             if self.revoked_at or timezone.now() - self.ends_at > CLOCK_ERROR:
-                raise SessionEnded(self.pk, self.revoke_reason)
+                raise SessionEnded(self.pk, self.revoke_reason, self.revoked_at)
             raise SessionExpired("its time is over, unless the clock is wrong")
+        if self.lost_its_data:
+            raise SignedOutElsewhere(self.pk, RevokeReason.LOGOUT)
         self.set_user(users.vouch_for(self))
         self.auth_hashes = users.check_auth_hash(self.user, self.auth_hash)
 
@@ -136,6 +162,12 @@ class AuthSession(models.Model):
         rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash__in=known)
         if rows.swap(auth_hash=auth_hash):
             self.auth_hash, self.auth_hashes = auth_hash, ()
+
+    def note_django_session(self, key: str | None) -> None:
+        """Write down which Django session belongs to this one."""
+        rows = AuthSession.objects.at_writer().filter(pk=self.pk)
+        if key != self.django_session and rows.swap(django_session=key):
+            self.django_session = key
 
     def confirm(self) -> None:
         """Note that the client has kept the current token."""

@@ -11,8 +11,9 @@ from django.middleware.csrf import rotate_token
 from django.shortcuts import get_object_or_404
 
 from .models import AuthSession
-from .request import django_sessions, settlement
+from .request import settlement
 from .request.credentials import Credentials, credentials_of
+from .request.django_sessions.keys import store_of
 from .session.transitions import AuthSessionQuerySet, RevokeReason
 
 
@@ -25,7 +26,7 @@ def sign_in(
     previous person's data and replaces the CSRF token.
     """
     credentials = credentials_of(request)
-    store = django_sessions.store_of(request)
+    store = store_of(request)
     if store is None:
         rotate_token(request)
         user_logged_in.send(sender=type(user), request=request, user=user)
@@ -39,7 +40,7 @@ def sign_in(
 def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:
     """Sign the person out, as our own views do. Works with any cookie in the jar, or none."""
     credentials = credentials_of(request)
-    if django_sessions.store_of(request) is None:
+    if store_of(request) is None:
         user = credentials.get_user()
         person = user if user.is_authenticated else None
         user_logged_out.send(sender=type(person), request=request, user=person)
@@ -75,7 +76,8 @@ def revoke_own(request: HttpRequest, pk: UUID) -> tuple[str, str]:
 def revoke_others(request: HttpRequest) -> int:
     """End all of the person's sessions but the one that asks; return how many."""
     credentials = credentials_of(request)
-    others = sessions_of(credentials)
-    if credentials.session is not None:
-        others = others.exclude(pk=credentials.session.pk)
-    return others.revoke(RevokeReason.USER, request)
+    settlement.adopt_now(credentials)
+    person, this = credentials.get_user(), credentials.session
+    return AuthSession.objects.end_everywhere(
+        [person.pk], RevokeReason.USER, request, but=this.pk if this else None
+    )

@@ -43,7 +43,7 @@ class AuthSessionInline(admin.TabularInline):  # type: ignore[type-arg]  # gener
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         """Say what the template shows. There is one inline for each request."""
-        sessions = AuthSession.objects.filter(user=obj)
+        sessions = AuthSession.objects.filter(user=obj).exclude(token_hash="")
         self.newest = sessions.order_by("-last_seen_at")[:NEWEST]
         self.may_sign_out = staff.may_revoke(request)
         self.sign_out_url = f"admin:{url_name(self.parent_model)}"

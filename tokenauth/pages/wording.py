@@ -52,6 +52,9 @@ GREETINGS: dict[str, object] = {
     RevokeReason.LIMIT: gettext_lazy(
         "You were signed out because you signed in on more devices than this site allows."
     ),
+    RevokeReason.REPLACED: gettext_lazy(
+        "You were signed out because your session was replaced by a new sign-in."
+    ),
 }
 
 

@@ -192,6 +192,20 @@ def put_refresh(response: HttpResponseBase, raw: str, max_age: int | None) -> No
     put(response, refresh_name(), raw, refresh_path(), max_age)
 
 
+def put_django_session(response: HttpResponseBase, key: str, max_age: int) -> None:
+    """Set Django's session cookie anew, with the attributes that SessionMiddleware gives it."""
+    response.set_cookie(
+        settings.SESSION_COOKIE_NAME,
+        key,
+        max_age=max_age,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=settings.SESSION_COOKIE_HTTPONLY,
+        samesite=settings.SESSION_COOKIE_SAMESITE,
+    )
+
+
 def forbid_caching(response: HttpResponseBase) -> None:
     """Keep a response out of every cache: a stored Set-Cookie signs a stranger in."""
     for name in [*response.headers]:

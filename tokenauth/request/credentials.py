@@ -6,25 +6,36 @@ All that touches the database is synchronous: the middleware takes it off the ev
 """
 
 import time
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.contrib import auth
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.middleware import get_user as cached_by_django
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject, cached_property
 from django.views.decorators.debug import sensitive_variables
 
-from tokenauth.exceptions import SessionEnded, SessionExpired, TokenAuthError
+from tokenauth.conf import conf
+from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
 from tokenauth.models import AuthSession
 from tokenauth.session import tokens
 from tokenauth.session.rotation import Step
 from tokenauth.session.transitions import RevokeReason
 
-from . import cookies, django_sessions
+from . import cookies
+from .django_sessions import adoption, keys
+from .django_sessions.store import BoundStore, Verdict, bind
+
+#: What a look at a session, or its rotation, came to.
+Outcome = AuthSession | TokenAuthError
 
 
 class Credentials:
@@ -42,6 +53,8 @@ class Credentials:
         self.resolving: set[int] = set()
         #: Whether anybody asked who this is: then the response varies on the cookie.
         self.accessed = False
+        #: Whether an expired token came that this request can't have refreshed: nobody knows.
+        self.unknown = False
         #: The access token that counts after this response: the one that came or a new one.
         self.access: tokens.Claims | None = None
         #: The session whose tokens go out with the response, and the new access token.
@@ -53,40 +66,63 @@ class Credentials:
         self.ended: set[UUID] = set()
         #: Those of them that were found so: the person may wonder why.
         self.found_ended: set[UUID] = set()
+        #: Those that somebody ended without our knowing.
+        self.to_revoke: set[UUID] = set()
         #: What Django's signals said: the person signed in, the Django session's user.
         self.signed_in: AbstractBaseUser | None = None
         self.signed_out = False
         self.adoptable: AbstractBaseUser | None = None
+        #: Whether the Django session was one, and that is over.
+        self.barred = False
+        #: Django's session, bound to whoever is there.
+        self.store: BoundStore | None = None
 
     def attach(self) -> None:
-        """Give the request its lazy ``user``, ``auser`` and ``auth_session``."""
+        """Give the request its lazy ``user``, ``auser``, ``auth_session``, and bind its session."""
         request: Any = self.request
         request._tokenauth = self
         request.user = SimpleLazyObject(self.get_user)
         request.auser = self.aget_user
         request.auth_session = SimpleLazyObject(self.get_session)
+        for cached in ("_cached_user", "_acached_user"):  # by Django's own get_user(), before
+            request.__dict__.pop(cached, None)
+        self.store = bind(request, self)
 
     def get_user(self) -> AbstractBaseUser | AnonymousUser:
         """Return the person, or Django's AnonymousUser."""
+        if self.is_ceded:
+            return cached_by_django(self.request)
         self.resolve()
         return self.user
 
     async def aget_user(self) -> AbstractBaseUser | AnonymousUser:
         """See get_user()."""
-        if not self.resolved:
-            await sync_to_async(self.resolve)()
+        if self.is_ceded or not self.resolved:
+            return await sync_to_async(self.get_user)()
         return self.get_user()
 
     def get_session(self) -> AuthSession | None:
         """Return the person's live session."""
+        if self.is_ceded:
+            return None
         self.resolve()
         return self.session
 
-    def provide_auth_keys(self) -> None:
-        """Put Django's keys where others will look for them."""
-        self.resolve()
-        if self.session is not None:
-            django_sessions.note(self.request, self.session)
+    @property
+    def is_ceded(self) -> bool:
+        """Whether another app has put a Django session of its own on the request, or a person.
+
+        Allauth does so for its headless app client, by ``X-Session-Token``: that request speaks for
+        that session alone. Our cookies sign nobody in there, where no CSRF token is asked for.
+        """
+        store = keys.store_of(self.request)
+        if store is self.store or not isinstance(store, SessionBase):
+            return "_cached_user" in self.request.__dict__
+        if self.store is not None and store._session_key == self.store._session_key is not None:
+            # The same data: allauth loads it anew after it has saved.
+            self.store = bind(self.request, self)
+            return False
+        return True
 
     # Who it is
 
@@ -115,67 +151,93 @@ class Credentials:
             # again is told, and not that nobody is signed in.
             self.resolving.discard(thread)
 
+    async def aresolve(self) -> None:
+        """See resolve()."""
+        if not self.resolved:
+            await sync_to_async(self.resolve)()
+        self.accessed = True
+
     def _find_out(self) -> None:
         access = self.presented.access
         if access is not None:
-            if not self.needs_refresh:
-                self._look_up(access.sid)
+            if not self.needs_refresh and self._look_up(access.sid):
+                self.access = access
         elif self.presented.single is not None:
             # Under the include a lone refresh token signs nobody in; a dead one is swept away.
             self._look_up(self.presented.single.claims.sid, signs_in=False)
         else:
             self.resolve_django_session()
 
-    def _look_up(self, sid: UUID, *, signs_in: bool = True) -> None:
-        try:
-            session = AuthSession.objects.look_up(sid)
-        except SessionEnded as ended:
-            self._note_end(ended)
-        except SessionExpired:
-            self._note_expiry(sid)
-        except TokenAuthError:
-            # Suspended: another look may find it usable again, so nothing is deleted.
-            return
-        else:
-            if signs_in:
-                self._accept(session)
-                self.access = self.presented.access
+    def _look_up(self, sid: UUID, *, signs_in: bool = True) -> bool:
+        outcome = outcome_of(lambda: AuthSession.objects.look_up(sid))
+        if signs_in or not isinstance(outcome, AuthSession):
+            self._record(outcome)
+        return self.session is not None
 
-    def _accept(self, session: AuthSession) -> None:
-        self.session, self.user = session, session.user
+    def _record(self, outcome: Outcome) -> None:
+        """Write down what a look or a rotation came to: who is there, or what is over."""
         self.resolved = True
-        self.accepted.add(session.pk)
-
-    def _note_end(self, ended: SessionEnded) -> None:
-        self.resolved = True
-        if ended.reason == RevokeReason.REPLACED:
-            # The browser has newer cookies by now, or they are on their way to it.
-            return
-        self.ended.add(ended.sid)
-        self.found_ended.add(ended.sid)
-        django_sessions.flush(self.request, ended.sid)
-
-    def _note_expiry(self, sid: UUID) -> None:
-        """Drop the data, but no token: when the clock is right again the person is signed in."""
-        self.resolved = True
-        django_sessions.flush(self.request, sid)
+        if isinstance(outcome, AuthSession):
+            self.session, self.user = outcome, outcome.user
+            self.accepted.add(outcome.pk)
+            if self.store is not None:
+                self.store.judge_again()
+        elif isinstance(outcome, SessionEnded) and not is_in_flight(outcome):
+            self.ended.add(outcome.sid)
+            self.found_ended.add(outcome.sid)
+            if isinstance(outcome, SignedOutElsewhere):
+                self.to_revoke.add(outcome.sid)
 
     def resolve_django_session(self) -> None:
         """Let a Django session that is older than tokenauth count until it is adopted."""
-        django_sessions.flush_orphan(self.request)
-        if not django_sessions.adoption_marks(self.request):
+        if self.store is None or not adoption.marks_of(self.request):
             return
-        adopted = django_sessions.find_adopted(self.request)
+        with self.store.as_it_came():
+            self._resolve_marked(adoption.find_adopted(self.request))
+
+    def _resolve_marked(self, adopted: AuthSession | None) -> None:
         if adopted is None:
-            self.adoptable = django_sessions.find_adoptable(self.request)
+            self.adoptable = adoption.find_adoptable(self.request)
             self.user = self.adoptable or self.user
-        elif adopted.rotation == 0 and not adopted.confirmed:
-            # The answer that carried the tokens was lost, or a parallel request adopted.
-            self._look_up(adopted.pk)
-            if self.session is not None:
-                self._send(self.session)
         elif not adopted.active:
-            django_sessions.drop(self.request)
+            self.barred = True
+        elif adopted.rotation == 0 and not adopted.confirmed and self._look_up(adopted.pk):
+            # The answer that carried the tokens was lost, or a parallel request adopted.
+            self._send(adopted)
+
+    # Whose Django session came
+
+    def judge(self, data: dict[str, Any]) -> Verdict:
+        """Tell whether the data of the Django session is this person's."""
+        sid, session = data.get(keys.SID_KEY), self.session
+        if session is not None:
+            # A slow adopter wrote back what it had read, without the sid.
+            late = not sid and session.adopted_from in adoption.marks_of(self.request)
+            return Verdict.COUNTS if late or sid == str(session.pk) else Verdict.FOREIGN
+        if self.unknown:
+            return Verdict.FROZEN
+        if sid:
+            return Verdict.OVER if AuthSession.objects.is_over(sid) else Verdict.FOREIGN
+        if auth.SESSION_KEY not in data or self.adoptable is not None:
+            return Verdict.COUNTS
+        return Verdict.OVER if self.barred else Verdict.FOREIGN
+
+    def auth_keys(self) -> dict[str, str]:
+        """Return what Django's session says of the person; nothing for nobody."""
+        return keys.auth_keys(self.session) if self.session else {}
+
+    def note_key(self, key: str | None) -> None:
+        """Write down that the Django session of this person has a new key."""
+        if self.session is not None:
+            self.session.note_django_session(key)
+
+    def least_age(self) -> int:
+        """Return for how many seconds the sign-in lasts."""
+        return cookies.seconds_until(self.session.expires_at) if self.session else 0
+
+    def outlives_browser(self) -> bool | None:
+        """Tell whether the sign-in outlives the browser; None for nobody."""
+        return self.session.persistent if self.session else None
 
     # The transitions
 
@@ -187,44 +249,34 @@ class Credentials:
             self._look_up(token.claims.sid, signs_in=False)
             self.resolved = True
             return None
-        try:
-            session = AuthSession.objects.rotate(token.raw, self.request)
-        except SessionEnded as ended:
-            self._note_end(ended)
+        outcome = outcome_of(lambda: AuthSession.objects.rotate(token.raw, self.request))
+        self._record(outcome)
+        if not isinstance(outcome, AuthSession):
             return None
-        except SessionExpired:
-            self._note_expiry(token.claims.sid)
-            return None
-        except TokenAuthError:
-            self.resolved = True
-            return None
-        self._accept(session)
-        self._send(session)
-        return session.step
+        self._send(outcome)
+        return outcome.step
 
     def start(self, user: AbstractBaseUser, *, persistent: bool, **options: Any) -> AuthSession:
-        """Start a session for a person who has just signed in, and end the one it replaces."""
+        """Start a session for a person who has just signed in, and end those it replaces."""
+        if self.adoptable is not None:
+            adoption.bar(self.request, self.adoptable)
+        key = self.store.row_key if self.store else None
         session = AuthSession.objects.start(
-            self.request, user, persistent, replaces=self.sids(), **options
+            self.request, user, persistent, django_session=key, replaces=self.sids(), **options
         )
-        self.replace_with(session)
-        return session
-
-    def replace_with(self, session: AuthSession) -> None:
-        """Let a session take the place of those that this browser presented."""
-        replaced = self.sids() - {session.pk}
-        AuthSession.objects.filter(pk__in=replaced).revoke(RevokeReason.REPLACED, self.request)
         self.ended.clear()
         self.signed_in, self.signed_out, self.adoptable = None, False, None
         self.hand_out(session)
+        return session
 
     def hand_out(self, session: AuthSession) -> None:
         """Sign the request in by a session whose tokens go out with the response."""
-        self._accept(session)
+        self._record(session)
         self._send(session)
         self.attach()
-        django_sessions.follow_password_change(self.request, session)
-        django_sessions.note(self.request, session)
+        if self.store is not None:
+            self.store.rebind()
+            self.store.update(self.auth_keys())
 
     @sensitive_variables()
     def _send(self, session: AuthSession) -> None:
@@ -233,6 +285,8 @@ class Credentials:
 
     def end(self, reason: str) -> None:
         """End the sessions that this browser presented, and forget its person."""
+        if self.adoptable is not None:
+            adoption.bar(self.request, self.adoptable)
         sids = self.sids()
         AuthSession.objects.filter(pk__in=sids).revoke(reason, self.request)
         self.ended |= sids
@@ -243,9 +297,13 @@ class Credentials:
         self.attach()
 
     def sids(self) -> set[UUID]:
-        """Return the sessions that this browser holds: at most one, and any started just now."""
+        """Return the sessions that this browser holds: at most one, and any started just now.
+
+        A token older than the idle lifetime was not kept by a browser: it shows nothing.
+        """
         held = self.presented.held
-        return self.accepted | ({held.sid} if held else set())
+        is_kept = held is not None and not held.older_than(conf.REFRESH_TOKEN_LIFETIME)
+        return self.accepted | ({held.sid} if held and is_kept else set())
 
     # Django's own login() and logout()
 
@@ -254,14 +312,22 @@ class Credentials:
 
         The signal alone is no login: knox sends it for a bearer token.
         """
-        if not django_sessions.signed_in(self.request, user):
+        store = self.store
+        if self.is_ceded or store is None or not store.modified:
             return
+        if not keys.signed_in(self.request, user):
+            return
+        store.rebind()
         self.signed_in, self.signed_out = user, False
         self.user, self.resolved = user, True
         self._hide_session()
 
     def on_logout(self) -> None:
         """Note Django's ``user_logged_out``; the response phase ends the session."""
+        if self.is_ceded:
+            return
+        if self.store is not None:
+            self.store.judge()  # before it is flushed: it may be somebody else's
         self.signed_in, self.signed_out = None, True
         self.user, self.resolved = AnonymousUser(), True
         self._hide_session()
@@ -271,6 +337,24 @@ class Credentials:
         self.session = None
         request: Any = self.request
         request.auth_session = None
+
+
+def outcome_of(look: Callable[[], AuthSession]) -> Outcome:
+    """Return what a look at a session came to, be it an exception."""
+    try:
+        return look()
+    except TokenAuthError as error:
+        return error
+
+
+def is_in_flight(ended: SessionEnded) -> bool:
+    """Tell whether a session was replaced only just now, perhaps by this very browser.
+
+    Its newer cookies are there by now, or on their way: what was sent before them ends nothing.
+    """
+    if ended.reason != RevokeReason.REPLACED or ended.revoked_at is None:
+        return False
+    return timezone.now() < ended.revoked_at + conf.GRACE_PERIOD
 
 
 def credentials_of(request: Any) -> Credentials:

@@ -8,25 +8,28 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.db import Error
+from django.db import Error, router
 from django.http import HttpRequest, HttpResponseBase
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import InvalidToken
+from tokenauth.exceptions import InvalidToken, SessionSuspended
 from tokenauth.models import AuthSession
-from tokenauth.session import tokens
+from tokenauth.session import django_rows, tokens
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import ATTEMPTS, RevokeReason
-from tokenauth.session.users import auth_hash_of
+from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.users import auth_hash_of, check_auth_hash
 
-from . import cookies, django_sessions
+from . import cookies
 from .credentials import Credentials
+from .django_sessions import adoption, keys
 
 log = logging.getLogger("tokenauth.security")
 
@@ -37,22 +40,26 @@ DELETION_WINDOW = 5
 
 def is_due(credentials: Credentials) -> bool:
     """Tell whether the response needs the database before its cookies are written."""
-    session = credentials.session
+    session, store = credentials.session, credentials.store
     return bool(
         credentials.outgoing
         or credentials.signed_in
         or credentials.signed_out
         or credentials.adoptable
+        or credentials.to_revoke
+        or (store and (store.flushed or (session and store.modified)))
         or (session and (confirms(credentials, session) or session.upgraded_auth_hash))
-        or (credentials.presented.access and django_sessions.is_modified(credentials.request))
     )
 
 
 @sensitive_variables()
 def settle(credentials: Credentials, response: HttpResponseBase) -> None:
     """Follow what the view did with Django's session, then see what is left to write."""
-    if response.status_code < 500:
-        follow_django(credentials)
+    failed = response.status_code >= 500
+    (abandon if failed else follow_django)(credentials)
+    if credentials.to_revoke:
+        lost = AuthSession.objects.filter(pk__in=credentials.to_revoke)
+        lost.revoke(RevokeReason.LOGOUT, credentials.request)
     session = credentials.session
     if credentials.outgoing is not None:
         recheck(credentials, credentials.outgoing)
@@ -62,6 +69,10 @@ def settle(credentials: Credentials, response: HttpResponseBase) -> None:
     if session is not None and session.upgraded_auth_hash:
         with bookkeeping():
             session.set_auth_hash(session.upgraded_auth_hash)
+    if credentials.outgoing is not None and credentials.outgoing.begins_day:
+        prolong(credentials, credentials.outgoing, response)
+    if not failed:
+        keep_data(credentials)
 
 
 @contextmanager
@@ -92,80 +103,102 @@ def confirms(credentials: Credentials, session: AuthSession) -> bool:
 
 def follow_django(credentials: Credentials) -> None:
     """Do what Django's ``login()``, ``logout()`` or an old session of Django's asks for."""
-    user = credentials.signed_in or credentials.adoptable
-    if user is not None and not django_sessions.signed_in(credentials.request, user):
-        credentials.signed_out = True  # by a flush() of the Django session
-    if credentials.signed_out:
+    if is_signed_out(credentials):
         credentials.end(RevokeReason.LOGOUT)
     elif credentials.signed_in is not None:
         follow_login(credentials, credentials.signed_in)
     elif credentials.adoptable is not None:
         adopt(credentials, credentials.adoptable)
-    elif django_sessions.is_modified(credentials.request):
-        follow_modification(credentials)
+    elif credentials.session is not None and keys.is_modified(credentials.request):
+        follow_new_password(credentials, credentials.session)
+
+
+def is_signed_out(credentials: Credentials) -> bool:
+    """Tell whether the view signed the person out: with ``logout()`` or with the data."""
+    session, store = credentials.session, credentials.store
+    if credentials.signed_out or (store is not None and store.flushed):
+        return True
+    user = credentials.signed_in or credentials.adoptable or (session and session.user)
+    is_touched = store is not None and (store.modified or not session)
+    return bool(user and is_touched and not keys.signed_in(credentials.request, user))
 
 
 def abandon(credentials: Credentials) -> None:
-    """End what a view signed out, although its answer reaches nobody."""
-    if credentials.signed_out:
+    """Sign out whom a view signed out, or over whom it signed in somebody, and then failed.
+
+    As Django does: the data of the one before is gone, and that of the next was not saved. A
+    cancelled request alike: nobody gets its answer.
+    """
+    store = credentials.store
+    flushed = store is not None and store.flushed
+    if credentials.signed_out or credentials.signed_in or flushed:
         credentials.end(RevokeReason.LOGOUT)
 
 
 def follow_login(credentials: Credentials, user: AbstractBaseUser) -> None:
-    """Give Django's login a session: the live one with a new token, if it is this user's."""
-    kept = renew(credentials, user)
-    if kept is not None:
-        credentials.replace_with(kept)
-        return
+    """Give Django's login a session of ours: a new one for each proof of identity.
+
+    A copy of the jar gains nothing by what is proven after it was taken (ASVS 7.2.4).
+    """
     request = credentials.request
-    persistent, ends_at = django_sessions.persistence(request)
-    backend = django_sessions.backend_of(request)
+    if not keys.proves_anew(request):
+        live = AuthSession.objects.at_writer().active().select_related("user")
+        kept: AuthSession | None = live.filter(pk__in=credentials.sids(), user=user.pk).first()
+        if kept is not None:
+            kept.step = Step.DEBOUNCE  # a new access token only
+            credentials.hand_out(kept)
+            return
+    start_anew(credentials, user)
+
+
+def start_anew(credentials: Credentials, user: AbstractBaseUser) -> None:
+    """Start a session with the backend and the lifetime that Django's session has."""
+    request = credentials.request
+    persistent, ends_at = keys.persistence(request)
+    backend = keys.backend_of(request)
     credentials.start(user, persistent=persistent, backend=backend, ends_at=ends_at)
 
 
-def renew(credentials: Credentials, user: AbstractBaseUser) -> AuthSession | None:
-    """Replace the token of the user's live session in this browser, if there is one."""
-    own = AuthSession.objects.at_writer().select_related("user").filter(user=user.pk)
-    backend = django_sessions.backend_of(credentials.request)
-    changes = {"backend": backend, "auth_hash": auth_hash_of(user)}
-    for _ in range(ATTEMPTS):
-        session: AuthSession | None = own.active().filter(pk__in=credentials.sids()).first()
-        if session is None:
-            return None
-        renewed = replace_token(credentials, session, changes)
-        if renewed is not None:
-            return renewed
-    return None
+def follow_new_password(credentials: Credentials, session: AuthSession) -> None:
+    """Start a session anew after ``update_session_auth_hash``, which sends no signal.
 
-
-def replace_token(
-    credentials: Credentials, session: AuthSession, changes: dict[str, str]
-) -> AuthSession | None:
-    """Replace the token if the browser has shown that it holds the current one.
-
-    Otherwise, as after a refresh in this very request, it is handed out again: two rotations ahead
-    of what the browser may hold, or of a request in flight, would look like theft.
+    The user is read again: the hash must be that of the password now in the database. A hash
+    that differs only by the key under which it was made is no new password.
     """
-    held = credentials.presented.held
-    holds_it = credentials.outgoing is None and held is not None and held.rot == session.rotation
-    settled = timezone.now() - session.issued_at >= conf.GRACE_PERIOD
-    if holds_it and (settled or session.rotation == 0):
-        return AuthSession.objects.advance(session, credentials.request, **changes)
+    left = keys.hash_left(credentials.request)
+    if not left or constant_time_compare(left, session.auth_hash):
+        return
+    user = read_again(session.user)
+    if not constant_time_compare(left, auth_hash_of(user)):
+        return
     try:
-        return AuthSession.objects.reissue(session, **changes)
-    except InvalidToken:
-        return None
+        session.auth_hashes = check_auth_hash(user, session.auth_hash)
+    except SessionSuspended:
+        start_anew(credentials, user)
+
+
+def read_again(user: Any) -> Any:
+    """Return the user as the database that is written has it now."""
+    model = type(user)
+    return model._base_manager.using(router.db_for_write(model)).get(pk=user.pk)
 
 
 def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
     """Start a session for a Django session that is older than tokenauth."""
-    session = django_sessions.adopt(credentials.request, user)
+    if not constant_time_compare(keys.hash_left(credentials.request), auth_hash_of(user)):
+        user = read_again(user)  # the view has changed the password
+    session = adoption.adopt(credentials.request, user)
     if session is None:
         # A parallel request was faster: the same tokens, then, if they are still to be had.
+        credentials.adoptable = None
         credentials.resolve_django_session()
         session = credentials.session
     if session is not None:
+        credentials.signed_in, credentials.adoptable = None, None
         credentials.hand_out(session)
+    elif credentials.store is not None:
+        # It was signed out meanwhile: what this view has written goes nowhere.
+        credentials.store.withheld = True
 
 
 def adopt_now(credentials: Credentials) -> None:
@@ -175,7 +208,7 @@ def adopt_now(credentials: Credentials) -> None:
     after it ran: ATOMIC_REQUESTS could roll the session back.
     """
     credentials.get_user()
-    user, credentials.adoptable = credentials.adoptable, None
+    user = credentials.adoptable
     if user is None:
         return
     adopt(credentials, user)
@@ -183,12 +216,33 @@ def adopt_now(credentials: Credentials) -> None:
         credentials.user, credentials.adoptable = AnonymousUser(), None
 
 
-def follow_modification(credentials: Credentials) -> None:
-    """Bind a Django session that was written to while somebody was signed in."""
-    session = credentials.get_session()
-    if session is not None:
-        django_sessions.follow_password_change(credentials.request, session)
-        django_sessions.note(credentials.request, session)
+def prolong(credentials: Credentials, session: AuthSession, response: HttpResponseBase) -> None:
+    """Let the Django session last as long as the sign-in, once for each day of its life.
+
+    Otherwise idle timers would restart, hijackers lose their way back and sockets turn anonymous.
+    """
+    store, key = credentials.store, session.django_session
+    if key:
+        django_rows.prolong(key, session.expires_at)
+        came = credentials.request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if session.persistent and came == key:
+            cookies.put_django_session(response, key, cookies.seconds_until(session.expires_at))
+    elif store is not None and keys.belongs_to(store, session):
+        store.modified = True
+
+
+def keep_data(credentials: Credentials) -> None:
+    """Save what the view wrote, unless its session was ended meanwhile: then nothing goes out.
+
+    SessionMiddleware would save it after us, and answer 400 where it is gone.
+    """
+    store, session = credentials.store, credentials.session
+    if store is None or session is None or not store.modified:
+        return
+    if AuthSession.objects.is_over(str(session.pk)) or not store.save_first():
+        store.withheld = True
+    else:
+        session.note_django_session(store.row_key)
 
 
 def recheck(credentials: Credentials, session: AuthSession) -> None:
@@ -213,6 +267,8 @@ def write(credentials: Credentials, response: HttpResponseBase) -> None:
         set_cookies(credentials, credentials.outgoing, response)
     elif time.monotonic() - credentials.arrived_at < DELETION_WINDOW:
         delete_cookies(credentials, response)
+    if credentials.store is not None:
+        credentials.store.closed = True
     if credentials.accessed:
         patch_vary_headers(response, ("Cookie",))
 

@@ -6,13 +6,15 @@ win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alike.
 
 import copy
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router
 from django.http import HttpRequest
@@ -24,7 +26,7 @@ from tokenauth import signals
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
 
-from . import devices, tokens, users
+from . import devices, django_rows, marks, tokens, users
 from .contention import insist
 from .rotation import Step, decide
 
@@ -75,14 +77,15 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
             .order_by()
             .values_list("pk", flat=True)
         )
-        batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
-        return sum(self._revoke_batch(batch, reason, request) for batch in batches)
+        return sum(self._revoke_batch(batch, reason, request) for batch in batched(ids))
 
     def _revoke_batch(self, ids: list[UUID], reason: str, request: HttpRequest | None) -> int:
         now = timezone.now()
         rows = self.model.objects.at_writer().filter(pk__in=ids)
         rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason)
         ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
+        # A socket, or another process, that reads Django's own keys finds nobody any more.
+        django_rows.delete([row.django_session for row in ended if row.django_session])
         for session in ended:
             signals.session_revoked.send_robust(
                 sender=self.model, session=session, request=request, reason=reason
@@ -112,6 +115,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         backend: str = "",
         ends_at: datetime | None = None,
         adopted_from: str | None = None,
+        django_session: str | None = None,
         replaces: Collection[UUID] = (),
     ) -> "AuthSession":
         """Sign a person in: store a new session and return it.
@@ -119,7 +123,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         ``persistent`` False ends it with the browser. ``backend`` is the dotted path of the
         authentication backend that vouches for the user (default: the one that ``authenticate``
         noted on the user, or the only one there is). ``ends_at`` shortens its absolute lifetime.
-        ``replaces`` are sessions that the caller ends next, and which the limit does not count.
+        ``django_session`` is the key of the Django session that belongs to it from now on.
+        ``replaces`` are sessions that end with this: those that the same browser had before.
 
         Raises ValueError when there are several backends to choose from.
         """
@@ -136,23 +141,32 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             absolute_expires_at=min(end, ends_at or end),
             persistent=persistent,
             adopted_from=adopted_from,
+            django_session=django_session,
             **device_of(request),
         )
         session.expires_at = session.idle_end(now)
         session.token_hash = tokens.new_refresh_token_hash(session)
         session.save(using=router.db_for_write(self.model))
         session.set_user(user)
-        self._enforce_limit(session, request, replaces)
+        self._replace(replaces, session, request)
+        self._enforce_limit(session, request)
         signals.session_started.send_robust(sender=self.model, session=session, request=request)
         return session
 
-    def _enforce_limit(
-        self, session: "AuthSession", request: HttpRequest | None, replaces: Collection[UUID]
+    def _replace(
+        self, ids: Collection[UUID], session: "AuthSession", request: HttpRequest | None
     ) -> None:
+        replaced = self.at_writer().filter(pk__in=ids)
+        if ids and session.django_session:
+            # Its data stays: it has moved on to the successor.
+            replaced.filter(django_session=session.django_session).swap(django_session=None)
+        if ids:
+            replaced.revoke(RevokeReason.REPLACED, request)
+
+    def _enforce_limit(self, session: "AuthSession", request: HttpRequest | None) -> None:
         if not conf.MAX_SESSIONS_PER_USER:
             return
-        others = self.at_writer().active().filter(user=session.user_id)
-        others = others.exclude(pk__in=[session.pk, *replaces])
+        others = self.at_writer().active().filter(user=session.user_id).exclude(pk=session.pk)
         newest_first = others.order_by("-last_seen_at").values_list("pk", flat=True)
         surplus = list(newest_first[conf.MAX_SESSIONS_PER_USER - 1 :])
         if surplus:
@@ -167,11 +181,16 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
 
         Raises SessionEnded or SessionSuspended.
         """
-        session: AuthSession | None = self.at_writer().select_related("user").filter(pk=sid).first()
+        rows = django_rows.with_existence(self.at_writer().select_related("user"))
+        session: AuthSession | None = rows.filter(pk=sid).first()
         if session is None:
             raise SessionEnded(sid)
         session.check_usable()
         return session
+
+    def is_over(self, sid: str) -> bool:
+        """Tell whether a session has ended, for whatever reason."""
+        return not self.at_writer().active().filter(pk=sid).exists()
 
     @sensitive_variables()
     def rotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
@@ -203,29 +222,26 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     ) -> "AuthSession | None":
         """Carry out one step. None: the row is no longer what the step was decided on."""
         if step is Step.ROTATE:
-            return self.advance(session, request)
+            return self._advance(session, request)
         if step is Step.REISSUE:
-            return self.reissue(session)
+            return self._reissue(session)
         if step is not Step.DEBOUNCE:
             self._end_for(step, session, request)
         return session
 
     @sensitive_variables()
-    def advance(
-        self, session: "AuthSession", request: HttpRequest | None, **changes: Any
-    ) -> "AuthSession | None":
-        """Replace the refresh token, whatever the browser presented; None if someone was faster.
-
-        ``changes`` are further columns to write with it.
-        """
+    def _advance(self, session: "AuthSession", request: HttpRequest | None) -> "AuthSession | None":
         now = timezone.now()
-        changes |= device_of(request) if request else {}
+        changes: dict[str, Any] = dict(device_of(request)) if request else {}
         changes |= {"rotation": session.rotation + 1, "confirmed": False}
         changes |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
         changes["expires_at"] = session.idle_end(now)
+        if session.has_django_session is False:
+            changes["django_session"] = None  # its time was over, or ``check_usable`` had spoken
         successor = copy.copy(session)
         for name, value in changes.items():
             setattr(successor, name, value)
+        successor.begins_day = days_of(session, now) > days_of(session, session.rotated_at)
         successor.token_hash = tokens.new_refresh_token_hash(successor)
         current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
         if not current.swap(token_hash=successor.token_hash, **changes):
@@ -234,20 +250,12 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         return successor
 
     @sensitive_variables()
-    def reissue(self, session: "AuthSession", **changes: Any) -> "AuthSession | None":
-        """Hand the same token out again; None if it is no longer the current one.
-
-        ``changes`` are further columns to write with it. Raises InvalidToken when this server
-        can't make the token (another one signs with a newer key): then nothing changes.
-        """
+    def _reissue(self, session: "AuthSession") -> "AuthSession | None":
+        # Another server may sign with a newer key than this one has: then nothing changes.
         tokens.remake_refresh_token(session)
-        changes["issued_at"] = timezone.now()
+        session.issued_at = timezone.now()
         current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
-        if not current.swap(**changes):
-            return None
-        for name, value in changes.items():
-            setattr(session, name, value)
-        return session
+        return session if current.swap(issued_at=session.issued_at) else None
 
     def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
         reuse = step is Step.REUSE
@@ -266,6 +274,44 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
                 )
         raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
 
+    def end_everywhere(
+        self,
+        people: Iterable[Any],
+        reason: str,
+        request: HttpRequest | None = None,
+        but: UUID | None = None,
+    ) -> int:
+        """End every session of these people, by primary key; return how many were active.
+
+        ``but`` is the one that may go on. Django sessions of theirs that were not adopted yet will
+        not be.
+        """
+        count = 0
+        for keys in batched(people):
+            count += self.filter(user__in=keys).exclude(pk=but).revoke(reason, request)
+            if conf.ADOPT_DJANGO_SESSIONS:
+                self._leave_marks([(key, marks.of_person(key)[0]) for key in keys], reason)
+        return count
+
+    def leave_mark(self, user: AbstractBaseUser, mark: str, request: HttpRequest | None) -> None:
+        """Sign a person out of a Django session that another request may adopt at this moment.
+
+        The column is unique: either the mark is first, or it finds what to revoke.
+        """
+        self._leave_marks([(user.pk, mark)], RevokeReason.LOGOUT)
+        self.filter(adopted_from=mark).revoke(RevokeReason.LOGOUT, request)
+
+    def _leave_marks(self, marked: Iterable[tuple[Any, str]], reason: str) -> None:
+        moments = ["rotated_at", "issued_at", "created_at", "last_seen_at"]
+        moments += ["expires_at", "absolute_expires_at", "revoked_at"]
+        # Before any session: a list or a picture by time shows no mark.
+        times = dict.fromkeys(moments, long_ago())
+        made = [
+            self.model(user_id=key, adopted_from=mark, revoke_reason=reason, **times)
+            for key, mark in marked
+        ]
+        self.at_writer().bulk_create(made, ignore_conflicts=True)
+
     async def astart(
         self, request: HttpRequest | None, user: AbstractBaseUser, persistent: bool = True
     ) -> "AuthSession":
@@ -275,6 +321,22 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     async def arotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
         """See rotate()."""
         return await sync_to_async(self.rotate)(raw_token, request)
+
+
+def batched(keys: Iterable[Any]) -> Iterable[list[Any]]:
+    """Return primary keys in lists that one statement can take."""
+    left = iter(keys)
+    return iter(lambda: list(islice(left, BATCH)), [])
+
+
+def long_ago() -> datetime:
+    """Return the first moment that each database knows, as this site stores moments."""
+    return timezone.make_aware(datetime(1971, 1, 1)) if settings.USE_TZ else datetime(1971, 1, 1)  # noqa: DTZ001  # the setting says which
+
+
+def days_of(session: "AuthSession", moment: datetime) -> int:
+    """Return how many days old a session is. Not a calendar's: all would be new at midnight."""
+    return (moment - session.created_at).days
 
 
 def device_of(request: HttpRequest | None) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
+from tokenauth.session import marks
 from tokenauth.session.contention import insist
 from tokenauth.session.transitions import AuthSessionQuerySet
 
@@ -41,7 +42,9 @@ class Command(BaseCommand):
         begin = timezone.now() - conf.HISTORY_LIFETIME
         # Nobody revokes what has expired. The empty reason is for the index.
         expired = Q(revoked_at__isnull=True, revoke_reason="", expires_at__lt=begin)
-        return AuthSession.objects.at_writer().filter(Q(revoked_at__lt=begin) | expired)
+        old = AuthSession.objects.at_writer().filter(Q(revoked_at__lt=begin) | expired)
+        # A Django session that a slow request writes back must meet its mark.
+        return old.filter(adopted_from=None) if marks.are_needed() else old
 
     def remove(self, old: AuthSessionQuerySet, batch_size: int) -> int:
         """Delete batch after batch and return how many rows went."""

@@ -25,10 +25,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, user: str | None, **options: Any) -> None:
         """End them and say how many there were."""
-        sessions = AuthSession.objects.all()
-        if user is not None:
-            sessions = sessions.filter(user=self.find(user))
-        count = sessions.revoke(RevokeReason.ADMIN)
+        people = get_user_model()._default_manager.values_list("pk", flat=True)
+        whose = people.iterator() if user is None else [self.find(user).pk]
+        count = AuthSession.objects.end_everywhere(whose, RevokeReason.ADMIN)
         text = ngettext("%d session ended.", "%d sessions ended.", count)
         self.stdout.write(text % count if count else _("No active session."))
 

@@ -1,0 +1,573 @@
+"""``request.user`` and ``request.session`` are one person's, whatever ``sessionid`` came."""
+
+import copy
+import pickle
+from datetime import timedelta
+from importlib import import_module
+
+import pytest
+import time_machine
+from django.conf import settings as site_settings
+from django.contrib.auth import SESSION_KEY, aget_user, get_user
+from django.contrib.messages import get_messages, info
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.test import AsyncClient, Client
+from django.urls import path
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from tests import urls, views
+from tests.factories import PASSWORD, UserFactory
+from tokenauth.models import AuthSession
+
+ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
+BACKENDS = "django.contrib.sessions.backends"
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+NEEDS_A_STREAM = {"Transfer-Encoding": "chunked"}
+
+
+def vault(request):
+    """Open to who has passed a second factor, as sites note it."""
+    opened = request.user.is_authenticated and request.session.get("second_factor")
+    return views.text("open" if opened else "closed")
+
+
+async def async_vault(request):
+    user = await request.auser()
+    opened = user.is_authenticated and await request.session.aget("second_factor")
+    return views.text("open" if opened else "closed")
+
+
+def vault_asked_last(request):
+    """Look at the session before anybody asks who is there."""
+    opened = request.session.get("second_factor")
+    return views.text("open" if opened and request.user.is_authenticated else "closed")
+
+
+@csrf_exempt
+def pass_second_factor(request):
+    request.session["second_factor"] = True
+    return views.text("")
+
+
+def read(request):
+    """Show what is kept, and ask nothing else."""
+    return views.text(request.session.get("data", ""))
+
+
+async def aread(request):
+    return views.text(await request.session.aget("data", ""))
+
+
+@csrf_exempt
+def write(request):
+    request.session["data"] = request.POST["data"]
+    return views.text("")
+
+
+@csrf_exempt
+async def awrite(request):
+    await request.session.aset("data", request.POST["data"])
+    return views.text("")
+
+
+def keep_by_key(request):
+    """Keep a cart by the session's key, as shops do."""
+    return views.text(str(request.session.session_key))
+
+
+@csrf_exempt
+def clear(request):
+    getattr(request.session, request.GET["how"])()
+    return views.text("")
+
+
+def django_says(request):
+    """Ask as Channels and packages do."""
+    return views.text(views.name(get_user(request)))
+
+
+async def async_django_says(request):
+    return views.text(views.name(await aget_user(request)))
+
+
+@csrf_exempt
+def own_store(request):
+    """Do as allauth's headless app client: put the session of a token of its own there."""
+    before, user = request.session, request.user
+    engine = import_module(site_settings.SESSION_ENGINE)
+    request.session = engine.SessionStore(request.GET.get("key"))
+    request.user._wrapped = type(user)(lambda: None)._wrapped  # evaluated anew
+    answer = views.name(request.user)
+    request.session, request.user = before, user
+    return views.text(answer)
+
+
+def saved_and_loaded(request):
+    """Do as allauth where it keeps the state of a sign-in elsewhere."""
+    request.session["data"] = "state"
+    request.session.save()
+    request.session = request.session.__class__(request.session.session_key)
+    request.session.modified = True
+    return views.text(views.name(request.user) + request.session["data"])
+
+
+def copied(request):
+    store = pickle.loads(pickle.dumps(copy.copy(request.session)))  # noqa: S301  # our own bytes
+    return views.text(f"{type(store).__name__} {store.get('data')}")
+
+
+@csrf_exempt
+def overtaken_write(request):
+    """Write, and be overtaken by what is in ``TEST_MEANWHILE``."""
+    request.session["data"] = views.name(request.user)
+    site_settings.TEST_MEANWHILE()
+    return views.text("written")
+
+
+def say(request):
+    info(request, "hello")
+    return views.text("")
+
+
+def said(request):
+    return views.text(" ".join(map(str, get_messages(request))))
+
+
+class Early:
+    """A middleware above ours that writes down when somebody was here."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        request.session["last_activity"] = 1
+        return self.get_response(request)
+
+
+urlpatterns = [
+    *urls.urlpatterns,
+    path("vault/", vault),
+    path("async/vault/", async_vault),
+    path("vault-asked-last/", vault_asked_last),
+    path("pass/", pass_second_factor),
+    path("read/", read),
+    path("async/read/", aread),
+    path("write/", write),
+    path("async/write/", awrite),
+    path("key/", keep_by_key),
+    path("clear/", clear),
+    path("django-says/", django_says),
+    path("async/django-says/", async_django_says),
+    path("own-store/", own_store),
+    path("saved-and-loaded/", saved_and_loaded),
+    path("copied/", copied),
+    path("overtaken-write/", overtaken_write),
+    path("say/", say),
+    path("said/", said),
+]
+
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db(transaction=True)]
+
+every_engine = pytest.mark.parametrize(
+    "engine", ["db", "cached_db", "cache", "file", "signed_cookies"], indirect=True
+)
+
+
+@pytest.fixture
+def engine(request, settings, tmp_path):
+    settings.SESSION_ENGINE = f"{BACKENDS}.{request.param}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    cache.clear()
+    yield request.param
+    cache.clear()
+
+
+@pytest.fixture
+def alice(user):
+    return user
+
+
+@pytest.fixture
+def mallory(db):
+    return UserFactory(username="mallory")
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        yield clock
+
+
+def signed_in(user):
+    """A browser in which a person has signed in."""
+    client = Client()
+    fields = {"username": user.get_username(), "password": PASSWORD}
+    assert client.post("/django-login/", fields).status_code == 200
+    return client
+
+
+def text(answer):
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def get(client, url, **headers):
+    return text(client.get(url, headers=headers))
+
+
+def plant(client, other):
+    """Put another browser's ``sessionid`` into a browser, as a sibling domain can."""
+    client.cookies["sessionid"] = other.cookies["sessionid"].value
+
+
+def anonymous(data="theirs"):
+    """A browser of nobody's in which something is kept."""
+    client = Client()
+    client.post("/write/", {"data": data})
+    return client
+
+
+# Somebody else's Django session
+
+
+@every_engine
+@pytest.mark.parametrize("url", ["/vault/", "/async/vault/", "/vault-asked-last/"])
+def test_a_second_factor_passed_by_somebody_else_opens_nothing(engine, alice, mallory, url):
+    """The thief has a second factor of their own, and a copy of the victim's tokens."""
+    thief, victim = signed_in(mallory), signed_in(alice)
+    thief.post("/pass/")
+    assert get(thief, url) == "open"
+    plant(victim, thief)
+    assert get(victim, url) == "closed"
+
+
+@every_engine
+@pytest.mark.parametrize("url", ["/read/", "/async/read/"])
+def test_a_planted_anonymous_session_shows_nothing(engine, alice, url):
+    """A shipping address, or an account that somebody else has begun to connect."""
+    victim = signed_in(alice)
+    planted = anonymous()
+    plant(victim, planted)
+    assert get(victim, url) == ""
+    assert get(planted, url) == "theirs"
+
+
+@every_engine
+@pytest.mark.parametrize("url", ["/write/", "/async/write/"])
+def test_writing_replaces_a_planted_session(engine, alice, url):
+    """What a person writes is not to be read by who planted the cookie."""
+    victim, planted = signed_in(alice), anonymous()
+    plant(victim, planted)
+    victim.post(url, {"data": "mine"})
+    assert get(victim, "/read/") == "mine"
+    assert get(planted, "/read/") == "theirs"
+    assert victim.cookies["sessionid"].value != planted.cookies["sessionid"].value
+    assert get(victim, "/whoami/") == "alice"
+
+
+@every_engine
+@pytest.mark.parametrize("how", ["clear", "flush"])
+def test_clearing_a_planted_session_takes_nothing_from_its_owner(engine, alice, how):
+    """It reads as empty, and there is nothing of one's own to delete."""
+    victim, planted = signed_in(alice), anonymous()
+    plant(victim, planted)
+    victim.post(f"/clear/?how={how}")
+    assert get(planted, "/read/") == "theirs"
+
+
+def test_a_logout_takes_nothing_from_the_owner_of_a_planted_session(alice):
+    """Only the person's own session ends."""
+    victim, planted = signed_in(alice), anonymous()
+    plant(victim, planted)
+    victim.post("/django-logout/")
+    assert get(planted, "/read/") == "theirs"
+    assert not AuthSession.objects.active().exists()
+
+
+def test_the_key_of_a_planted_session_is_not_told(alice):
+    """A site may keep a cart by it."""
+    victim, planted = signed_in(alice), anonymous()
+    assert get(victim, "/key/") == victim.cookies["sessionid"].value
+    plant(victim, planted)
+    assert get(victim, "/key/") == "None"
+
+
+@pytest.mark.parametrize("save_always", [False, True])
+def test_reading_leaves_the_cookie_as_it_is(settings, alice, save_always):
+    """It may be a newer sign-in's, if this answer is slow."""
+    settings.SESSION_SAVE_EVERY_REQUEST = save_always
+    victim, planted = signed_in(alice), anonymous()
+    plant(victim, planted)
+    answer = victim.get("/read/")
+    assert "sessionid" not in answer.cookies
+    assert "Cookie" in answer["Vary"]
+
+
+@every_engine
+def test_a_session_that_is_noted_as_somebody_elses_is_empty_for_nobody(engine, alice):
+    """A stolen ``sessionid`` alone shows no data."""
+    victim = signed_in(alice)
+    victim.post("/write/", {"data": "mine"})
+    thief = Client()
+    plant(thief, victim)
+    assert get(thief, "/read/") == ""
+    assert get(thief, "/whoami/") == "anonymous"
+    assert get(victim, "/read/") == "mine"
+
+
+def test_a_middleware_above_ours_brings_nobody_elses_data(settings, alice):
+    """It has loaded and written the session before anybody could judge it."""
+    position = settings.MIDDLEWARE.index("tokenauth.middleware.TokenAuthMiddleware")
+    early = f"{__name__}.{Early.__name__}"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:position], early, *settings.MIDDLEWARE[position:]]
+    victim, planted = signed_in(alice), anonymous()
+    victim.post("/write/", {"data": "mine"})
+    assert get(victim, "/read/") == "mine"
+    plant(victim, planted)
+    assert get(victim, "/read/") == ""
+    assert get(planted, "/read/") == "theirs"
+
+
+# One's own
+
+
+@every_engine
+@pytest.mark.parametrize("url", ["/write/", "/async/write/"])
+def test_ones_own_data_is_there_after_each_refresh(engine, alice, clock, url):
+    """Nothing of this is to be noticed by anybody in their own browser."""
+    client = signed_in(alice)
+    client.post(url, {"data": "mine"})
+    for _ in range(3):
+        clock.shift(16 * MINUTE)
+        assert client.post("/auth/refresh/").status_code == 200
+        assert [get(client, page) for page in ("/read/", "/async/read/")] == ["mine", "mine"]
+
+
+@every_engine
+def test_anonymous_data_is_kept_at_a_login(engine, alice):
+    """As Django keeps it: a cart."""
+    client = anonymous("cart")
+    fields = {"username": alice.get_username(), "password": PASSWORD}
+    client.post("/django-login/", fields)
+    assert get(client, "/read/") == "cart"
+
+
+@every_engine
+def test_messages_cross_a_login(engine, settings, alice):
+    """They may be kept in the session."""
+    settings.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+    client = Client()
+    client.get("/say/")
+    client.post("/django-login/", {"username": alice.get_username(), "password": PASSWORD})
+    assert get(client, "/said/") == "hello"
+
+
+@pytest.mark.parametrize("url", ["/django-says/", "/async/django-says/"])
+def test_djangos_own_get_user_agrees(alice, mallory, url):
+    """Packages ask it, not the request; whether there is a Django session or not."""
+    client, other = signed_in(alice), signed_in(mallory)
+    assert get(client, url) == "alice"
+    del client.cookies["sessionid"]
+    assert get(client, url) == "alice"
+    plant(client, other)
+    assert get(client, url) == "alice"
+    assert get(Client(), url) == "anonymous"
+
+
+@every_engine
+def test_a_store_that_an_app_makes_of_the_same_key_is_the_same(engine, alice):
+    """Allauth saves, and loads the same data anew."""
+    client = signed_in(alice)
+    assert get(client, "/saved-and-loaded/") == "alicestate"
+    assert get(client, "/read/") == "state"
+
+
+@pytest.mark.parametrize("engine", ["db", "file", "signed_cookies"], indirect=True)
+def test_a_copy_is_the_engines_own(engine, alice):
+    """It can be pickled, for a task queue say."""
+    client = signed_in(alice)
+    client.post("/write/", {"data": "mine"})
+    assert get(client, "/copied/") == "SessionStore mine"
+
+
+# A store with another key
+
+
+def test_a_request_with_a_session_of_its_own_speaks_for_that_alone(alice, mallory):
+    """Allauth's app client, by ``X-Session-Token``: no CSRF token is asked for there."""
+    client, other = signed_in(alice), signed_in(mallory)
+    assert get(client, "/own-store/") == "anonymous"
+    key = other.cookies["sessionid"].value
+    assert get(client, f"/own-store/?key={key}") == "mallory"
+    assert get(client, "/whoami/") == "alice"
+
+
+# Data ends with its session
+
+
+@every_engine
+@pytest.mark.parametrize("url", ["/read/", "/async/read/"])
+def test_data_ends_with_its_session_on_whichever_page_is_asked_first(engine, alice, url):
+    """A page that never asks who is there would show it for ever."""
+    client = signed_in(alice)
+    client.post("/write/", {"data": "mine"})
+    AuthSession.objects.all().revoke("admin")
+    assert get(client, url) == ""
+    assert get(client, url) == ""
+
+
+@pytest.mark.parametrize("url", ["/read/", "/async/read/"])
+def test_data_ends_with_the_idle_lifetime(settings, alice, clock, url):
+    """Also where the Django session lasts longer, and its tokens have gone from the browser."""
+    settings.SESSION_COOKIE_AGE = 90 * 24 * 3600
+    client = signed_in(alice)
+    client.post("/write/", {"data": "mine"})
+    clock.shift(31 * DAY)
+    for cookie in (ACCESS, REFRESH):
+        del client.cookies[cookie]
+    assert get(client, url) == ""
+
+
+def test_what_is_written_after_an_end_stays(alice):
+    """The end is noticed before the view writes: a cart, the state of a sign-in with Google."""
+    client = signed_in(alice)
+    AuthSession.objects.all().revoke("admin")
+    client.post("/write/", {"data": "cart"})
+    assert get(client, "/read/") == "cart"
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db"], indirect=True)
+def test_a_revoke_deletes_djangos_session_too(engine, alice):
+    """A socket that reads Django's auth keys finds nobody any more."""
+    client = signed_in(alice)
+    key = client.cookies["sessionid"].value
+    store = import_module(site_settings.SESSION_ENGINE).SessionStore
+    assert store(key)[SESSION_KEY] == str(alice.pk)
+    AuthSession.objects.all().revoke("admin")
+    assert SESSION_KEY not in store(key)
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db"], indirect=True)
+def test_data_that_was_written_meanwhile_goes_nowhere(engine, settings, alice):
+    """The answer goes out, without data and without a cookie that a newer one may have replaced."""
+    client = signed_in(alice)
+    client.get("/say/")
+    settings.TEST_MEANWHILE = lambda: AuthSession.objects.all().revoke("admin")
+    answer = client.post("/overtaken-write/")
+    assert text(answer) == "written"
+    assert "sessionid" not in answer.cookies
+    assert not Session.objects.exists()
+
+
+# ... and the session with its data
+
+
+def delete_all_rows(key):
+    Session.objects.all().delete()
+
+
+def delete_the_store(key):
+    DatabaseStore(key).delete()
+
+
+@pytest.mark.parametrize("delete", [delete_all_rows, delete_the_store])
+def test_who_deletes_a_django_session_ends_the_sign_in(alice, delete):
+    """Allauth's usersessions, qsessions, "one sign-in for each person", a session admin."""
+    client = signed_in(alice)
+    assert get(client, "/whoami/") == "alice"
+    delete(client.cookies["sessionid"].value)
+    assert get(client, "/whoami/") == "anonymous"
+    session = AuthSession.objects.get()
+    assert (session.active, session.revoke_reason) == (False, "logout")
+
+
+def test_a_refresh_notices_a_deleted_django_session(alice, clock):
+    """At the latest."""
+    client = signed_in(alice)
+    Session.objects.all().delete()
+    clock.shift(16 * MINUTE)
+    assert client.post("/auth/refresh/").status_code == 401
+    assert not AuthSession.objects.active().exists()
+
+
+def test_a_django_session_whose_time_was_over_ends_nothing(alice, clock):
+    """``clearsessions`` has removed it: another process had set its end back."""
+    client = signed_in(alice)
+    clock.shift(15 * DAY)
+    Session.objects.all().delete()
+    assert client.post("/auth/refresh/").status_code == 200
+    assert get(client, "/whoami/") == "alice"
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "signed_cookies"], indirect=True)
+def test_the_django_session_lasts_as_long_as_the_sign_in(engine, alice, clock):
+    """From day 14 sockets would be anonymous, and a hijacker could not go back."""
+    client = signed_in(alice)
+    client.post("/write/", {"data": "mine"})
+    for _ in range(5):
+        clock.shift(7 * DAY)
+        assert client.post("/auth/refresh/").status_code == 200
+    assert get(client, "/read/") == "mine"
+    assert client.cookies["sessionid"]["max-age"] == 30 * 24 * 3600
+
+
+def test_the_django_session_is_prolonged_once_a_day(alice, clock):
+    """Not at each refresh."""
+    client = signed_in(alice)
+    clock.shift(25 * timedelta(hours=1))
+    cookies = []
+    for _ in range(2):
+        answer = client.post("/auth/refresh/")
+        cookies.append("sessionid" in answer.cookies)
+        clock.shift(16 * MINUTE)
+    assert cookies == [True, False]
+
+
+def test_a_sessionid_that_is_not_the_sessions_is_not_prolonged(alice, clock):
+    """It was planted."""
+    client, planted = signed_in(alice), anonymous()
+    plant(client, planted)
+    clock.shift(25 * timedelta(hours=1))
+    assert "sessionid" not in client.post("/auth/refresh/").cookies
+
+
+@every_engine
+def test_a_flush_signs_out(engine, alice):
+    """As in Django."""
+    client = signed_in(alice)
+    client.post("/clear/?how=flush")
+    assert not AuthSession.objects.active().exists()
+    assert get(client, "/whoami/") == "anonymous"
+
+
+# Nobody can tell
+
+
+@every_engine
+def test_a_request_that_can_not_be_refreshed_neither_reads_nor_writes(engine, alice, clock):
+    """A stream, say: the person's data stays as it is, and so does their cookie."""
+    client = signed_in(alice)
+    client.post("/write/", {"data": "mine"})
+    clock.shift(16 * MINUTE)
+    before, refresh = client.cookies["sessionid"].value, client.cookies.pop(REFRESH)
+    assert get(client, "/read/", **NEEDS_A_STREAM) == ""
+    client.post("/write/", {"data": "lost"}, headers=NEEDS_A_STREAM)
+    assert client.cookies["sessionid"].value == before
+    client.cookies[REFRESH] = refresh.value
+    assert client.post("/auth/refresh/").status_code == 200
+    assert get(client, "/read/") == "mine"
+
+
+async def test_an_async_client_is_one_person_too(alice, mallory):
+    """The whole way, without a thread of its own."""
+    client, thief = AsyncClient(), AsyncClient()
+    for browser, person in ((client, alice), (thief, mallory)):
+        fields = {"username": person.get_username(), "password": PASSWORD}
+        await browser.post("/django-login/", fields)
+    await thief.post("/pass/")
+    assert (await thief.get("/async/vault/")).content == b"open"
+    plant(client, thief)
+    assert (await client.get("/async/vault/")).content == b"closed"

@@ -1,0 +1,1 @@
+"""Django's own session, which belongs to one session of ours, or to nobody."""
