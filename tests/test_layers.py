@@ -15,7 +15,7 @@ FLOORS = [
     ["session: rotation tokens users devices contention transitions"],
     ["models"],
     [
-        "request: cookies origins django_sessions bounce throttling credentials settlement refresh",
+        "request: cookies origins django_sessions bounce credentials throttling settlement refresh",
     ],
     ["middleware authentication shortcuts"],
     ["pages: forms wording notices views", "api: answers views schema"],
