@@ -21,7 +21,7 @@ FLOORS = [
     ["pages: forms wording notices views", "api: answers views schema"],
     [
         "admin: staff listing activity chart users sessions",
-        "sessions views checks urls apps",
+        "sessions views checks deployment urls apps",
         "management.commands: tokenauth_clear tokenauth_revoke",
     ],
 ]
