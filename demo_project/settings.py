@@ -1,7 +1,8 @@
 """Settings of the demo site.
 
 Environment: DEMO_DATABASE (path of the SQLite file), DEMO_PRODUCTION=1 (the settings a live site
-would have; then SECRET_KEY is required, and DEMO_HOSTS is a comma-separated list).
+would have; then SECRET_KEY is required, DEMO_HOSTS is a comma-separated list, and DEMO_CACHE is the
+URL of a Redis server).
 """
 
 import os
@@ -23,6 +24,13 @@ if PRODUCTION:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    # All processes count failed logins here together. Needs `pip install redis`, and a server.
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": os.environ.get("DEMO_CACHE", "redis://127.0.0.1:6379"),
+        }
+    }
 else:
     # Fixed, so that a restart of the demo signs nobody out.
     SECRET_KEY = "django-insecure-for-the-demo-on-this-machine-and-nothing-else"

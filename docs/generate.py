@@ -72,14 +72,14 @@ def literal(value: Any) -> str:
 
 
 def checks_page(text: str) -> str:
-    """Write a section for every message that checks.py can give."""
+    """Write a section for every message that a check can give."""
     return between(text, "checks", "\n\n".join(check_sections()))
 
 
 def check_sections() -> Iterator[str]:
     """Read the messages out of the source: most need a broken site to be seen."""
     found = {}
-    for call in calls("checks"):
+    for call in [*calls("checks"), *calls("deployment")]:
         keywords = {k.arg: k.value for k in call.keywords}
         if {"hint", "id"} <= keywords.keys():
             name = ast.literal_eval(keywords["id"])

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from django.conf.urls.i18n import i18n_patterns
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.urls import include, path
 from django.utils.translation import gettext_lazy
+from django.views import debug
 
-from tokenauth import checks
+from tokenauth import checks, deployment
 
 pytestmark = pytest.mark.django_db  # Django's own checks look at the database
 
@@ -20,6 +22,20 @@ SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
 FUNCTION = f"{__name__}.function_middleware"
+
+REDIS = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": "redis://127.0.0.1:6379",
+    }
+}
+
+
+@pytest.fixture(autouse=True)
+def live_site(settings):
+    """What a live site has and a test does without; it stands behind no proxy."""
+    settings.CACHES = REDIS
+    settings.SECURE_PROXY_SSL_HEADER = None
 
 
 def function_middleware(get_response):
@@ -71,6 +87,14 @@ def ours(**options):
     return {f"TOKENAUTH_{name}": value for name, value in options.items()}
 
 
+def backend(path):
+    return {"CACHES": {"default": {"BACKEND": path, "LOCATION": "somewhere"}}}
+
+
+class OwnCache(LocMemCache):
+    """A site's own, made from Django's."""
+
+
 CASES = {
     "no-middleware": ({"MIDDLEWARE": [SESSIONS, DJANGOS]}, ["E001"]),
     "no-middleware-at-all": ({"MIDDLEWARE": []}, ["E001"]),
@@ -110,18 +134,18 @@ CASES = {
         {"SIMPLE_JWT": {"REFRESH_TOKEN_LIFETIME": timedelta(days=365)}},
         ["W005"],
     ),
-    "access-outlives-browser": (ours(ACCESS_TOKEN_LIFETIME=43200), ["W006"]),
+    "access-outlives-browser": (ours(ACCESS_TOKEN_LIFETIME=43200), ["W006", "W014"]),
     "access-outlives-session": (ours(SESSION_LIFETIME=900), ["E011", "W005"]),
     "one-name": (ours(ACCESS_COOKIE_NAME="refresh_token"), ["E012"]),
     "none-without-secure": (ours(COOKIE_SAMESITE="None", COOKIE_SECURE=False), ["E013", "W004"]),
-    "host-prefix": (ours(ACCESS_COOKIE_NAME="__Host-a"), ["E014"]),
-    "secure-prefix": (ours(REFRESH_COOKIE_NAME="__Secure-r"), ["E014"]),
+    "host-prefix": (ours(ACCESS_COOKIE_NAME="__Host-token"), ["E014"]),
+    "secure-prefix": (ours(REFRESH_COOKIE_NAME="__Secure-token"), ["E014"]),
     "name-with-space": (ours(ACCESS_COOKIE_NAME="access token"), ["E015"]),
-    "name-with-semicolon": (ours(ACCESS_COOKIE_NAME="a;b"), ["E015"]),
-    "name-with-equals": (ours(REFRESH_COOKIE_NAME="a=b"), ["E015"]),
-    "name-with-newline": (ours(REFRESH_COOKIE_NAME="a\n"), ["E015"]),
-    "name-with-umlaut": (ours(ACCESS_COOKIE_NAME="zugriffsschlüssel"), ["E015"]),
-    "no-name": (ours(ACCESS_COOKIE_NAME=""), ["E015"]),
+    "name-with-semicolon": (ours(ACCESS_COOKIE_NAME="token;b"), ["E015"]),
+    "name-with-equals": (ours(REFRESH_COOKIE_NAME="token=b"), ["E015"]),
+    "name-with-newline": (ours(REFRESH_COOKIE_NAME="token\n"), ["E015"]),
+    "name-with-umlaut": (ours(ACCESS_COOKIE_NAME="zugriffstoken-schlüssel"), ["E015"]),
+    "no-name": (ours(ACCESS_COOKIE_NAME=""), ["E015", "W012"]),
     "unknown-limit": (ours(LOGIN_RATES={"user": "5/m"}), ["E016"]),
     "unreadable-rate": (ours(LOGIN_RATES={"account": "5 per minute"}), ["E016"]),
     "rate-of-nothing": (ours(LOGIN_RATES={"address": "0/m"}), ["E016"]),
@@ -133,6 +157,29 @@ CASES = {
     "signed-cookies": ({"SESSION_ENGINE": checks.SIGNED_COOKIES}, ["W003"]),
     "plain-http": (ours(COOKIE_SECURE=False), ["W004"]),
     "debug": ({"DEBUG": True}, ["W004"]),
+    "cache-of-one-process": (backend("django.core.cache.backends.locmem.LocMemCache"), ["W010"]),
+    "cache-made-from-it": (backend(f"{__name__}.OwnCache"), ["W010"]),
+    "cache-that-keeps-nothing": (backend("django.core.cache.backends.dummy.DummyCache"), ["W010"]),
+    "cache-in-a-database": (backend("django.core.cache.backends.db.DatabaseCache"), ["W010"]),
+    "cache-in-files": (backend("django.core.cache.backends.filebased.FileBasedCache"), ["W010"]),
+    "weak-cache-one-limit": (
+        backend("django.core.cache.backends.dummy.DummyCache")
+        | ours(LOGIN_RATES={"address": None}),
+        ["W010"],
+    ),
+    "proxy-not-counted": ({"SECURE_PROXY_SSL_HEADER": ("HTTP_X_SCHEME", "https")}, ["W011"]),
+    "proxys-host": ({"USE_X_FORWARDED_HOST": True}, ["W011"]),
+    "one-cookie-shown": (ours(ACCESS_COOKIE_NAME="sid"), ["W012"]),
+    "both-cookies-shown": (
+        ours(ACCESS_COOKIE_NAME="sid", REFRESH_COOKIE_NAME="rid"),
+        ["W012", "W012"],
+    ),
+    "shared-django-session": ({"SESSION_COOKIE_DOMAIN": ".example.com"}, ["W013"]),
+    "long-access": (ours(ACCESS_TOKEN_LIFETIME=3601), ["W014"]),
+    "simplejwts-long-access": (
+        {"SIMPLE_JWT": {"ACCESS_TOKEN_LIFETIME": timedelta(hours=2)}},
+        ["W014"],
+    ),
     "several": (ours(GRACE_PERIOD="1", SESSION_LIFETIME=0, TYPO=1), ["E007", "E008", "W001"]),
 }
 
@@ -161,6 +208,18 @@ GOOD = {
     "login-rates": ours(LOGIN_RATES={"address": None, "account": "10/15min"}),
     "no-login-rates": ours(LOGIN_RATES=None),
     "limit": ours(MAX_SESSIONS_PER_USER=3, TRUSTED_PROXY_COUNT=2),
+    "memcached": backend("django.core.cache.backends.memcached.PyMemcacheCache"),
+    "weak-cache-no-limits": backend("django.core.cache.backends.dummy.DummyCache")
+    | ours(LOGIN_RATES={"address": None, "account": None}),
+    "weak-cache-beside-the-default": {
+        "CACHES": REDIS | {"pages": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    },
+    "no-default-cache": {"CACHES": {"pages": REDIS["default"]}},
+    "cache-that-django-cannot-load": backend("nowhere.Cache"),
+    "proxy-counted": {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_SCHEME", "https")}
+    | ours(TRUSTED_PROXY_COUNT=1),
+    "cookies-that-django-hides": ours(ACCESS_COOKIE_NAME="api", REFRESH_COOKIE_NAME="authentic"),
+    "an-hour-of-access": ours(ACCESS_TOKEN_LIFETIME=3600),
     "simplejwts-lifetimes": {"SIMPLE_JWT": {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5)}},
     "refresh-lives-as-long": ours(SESSION_LIFETIME=timedelta(days=30)),
     "samesite-none": ours(COOKIE_SAMESITE="None"),
@@ -189,13 +248,34 @@ class Extended(checks.TokenAuthMiddleware):
     """A site's own."""
 
 
-def test_ids_are_unique_and_without_gaps():
+class OwnFilter(debug.SafeExceptionReporterFilter):
+    """A site's own rule of what error reports leave out."""
+
+    hidden_settings = re.compile("SID$", re.IGNORECASE)
+
+
+@pytest.fixture
+def own_filter(settings):
+    """A site that has set it; Django makes it once for each process."""
+    settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.OwnFilter"
+    debug.get_default_exception_reporter_filter.cache_clear()
+    yield
+    debug.get_default_exception_reporter_filter.cache_clear()
+
+
+def test_a_sites_own_filter_decides_what_error_reports_show(settings, own_filter):
+    """It may know our cookies by other names, and forget those of the default."""
+    settings.TOKENAUTH_ACCESS_COOKIE_NAME = "sid"
+    (message,) = found()
+    assert message.id == "tokenauth.W012"
+    assert "'__Secure-refresh_token'" in message.msg
+
+
+def test_ids_are_unique_and_each_is_tried():
     """An id is never given to another message."""
-    ids = re.findall(r'id="tokenauth\.(\w+)"', Path(checks.__file__).read_text())
+    sources = [Path(module.__file__).read_text() for module in (checks, deployment)]
+    ids = [name for source in sources for name in re.findall(r'id="tokenauth\.(\w+)"', source)]
     assert len(ids) == len(set(ids))
-    for letter in "EW":
-        numbers = sorted(int(name[1:]) for name in ids if name[0] == letter)
-        assert numbers == list(range(1, len(numbers) + 1))
     assert {name for _, names in CASES.values() for name in names} == set(ids)
 
 

@@ -16,13 +16,13 @@ FLOORS = [
     ["models"],
     [
         "request.django_sessions: store keys adoption",
-        "request: cookies origins bounce throttling credentials settlement refresh",
+        "request: cookies origins bounce owner credentials throttling settlement refresh",
     ],
     ["middleware authentication shortcuts"],
     ["pages: forms wording notices views", "api: answers views schema"],
     [
         "admin: staff listing activity chart users sessions",
-        "sessions views checks urls apps",
+        "sessions views checks deployment urls apps",
         "management.commands: tokenauth_clear tokenauth_revoke",
     ],
 ]

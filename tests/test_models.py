@@ -633,7 +633,7 @@ def test_a_server_that_lacks_the_key_changes_nothing(session, clock, settings):
 def test_a_token_that_is_handed_out_again_is_noted(session, clock):
     """On the row, with what else is to be written, and on the session that is given back."""
     clock.shift(HOUR)
-    again = AuthSession.objects.reissue(session, auth_hash="new")
+    again = AuthSession.objects._reissue(session, auth_hash="new")
     assert (again.issued_at, again.auth_hash) == (NOW + HOUR, "new")
     row = columns(session)
     assert (row["issued_at"], row["rotated_at"], row["auth_hash"]) == (NOW + HOUR, NOW, "new")
@@ -674,7 +674,7 @@ def test_a_token_that_is_replaced_meanwhile_is_not_handed_out_again(session, clo
     clock.shift(HOUR)
     rotate(token_of(session))
     before = columns(session)
-    assert AuthSession.objects.reissue(seen) is None
+    assert AuthSession.objects._reissue(seen) is None
     assert columns(session) == before
 
 
@@ -1106,7 +1106,7 @@ def test_no_debug_report_tells_a_secret(session, clock, raw, confirm, call):
 WRITES = {
     "rotate": lambda session: rotate(token_of(session)),
     "advance": lambda session: AuthSession.objects._advance(session, None, auth_hash="f" * 64),
-    "reissue": lambda session: AuthSession.objects.reissue(session, auth_hash="f" * 64),
+    "reissue": lambda session: AuthSession.objects._reissue(session, auth_hash="f" * 64),
     "set_auth_hash": lambda session: session.set_auth_hash("f" * 64),
     "confirm": lambda session: session.confirm(),
     "revoke": lambda session: AuthSession.objects.all().revoke(RevokeReason.ADMIN),

@@ -20,12 +20,12 @@ class TokenAuthConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks and the receivers."""
-        from . import checks, signals  # noqa: PLC0415  # they import models
+        from . import checks, deployment, signals  # noqa: PLC0415  # they import models
         from .pages import notices  # noqa: PLC0415  # they import models
 
         register(Tags.security)(checks.check_site)
         register(Tags.security)(checks.check_settings)
-        register(Tags.security, deploy=True)(checks.check_deployment)
+        register(Tags.security, deploy=True)(deployment.check_deployment)
         user_logged_in.connect(follow_login, dispatch_uid="tokenauth.follow_login")
         user_logged_out.connect(follow_logout, dispatch_uid="tokenauth.follow_logout")
         signals.session_started.connect(

@@ -264,16 +264,3 @@ def adoption_warnings() -> Iterator[CheckMessage]:
             hint="Set TOKENAUTH_ADOPT_DJANGO_SESSIONS = False; people sign in once more.",
             id="tokenauth.W003",
         )
-
-
-def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """Look at what is wrong in production only."""
-    if conf.COOKIE_SECURE:
-        return []
-    return [
-        CheckWarning(
-            "The token cookies are sent over plain http.",
-            hint="Remove TOKENAUTH_COOKIE_SECURE, and set DEBUG = False.",
-            id="tokenauth.W004",
-        )
-    ]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from tests import urls
 from tests.factories import PASSWORD, UserFactory
 from tokenauth.models import AuthSession
+from tokenauth.pages import views
 from tokenauth.session.transitions import RevokeReason
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
@@ -320,3 +321,12 @@ def test_who_forgot_the_password_finds_the_way(page, settings):
     assert "Forgotten" not in page()
     settings.ROOT_URLCONF = WithPasswordReset
     assert '<a href="/forgotten/">Forgotten your password?</a>' in page()
+
+
+def test_a_site_over_http_is_told_once_that_nobody_can_sign_in(client, db, caplog):
+    """Anybody can ask for the page a million times, and fill the log."""
+    views.warn_of_http.cache_clear()
+    pages = [client.get(reverse("tokenauth:login")).text for _ in range(3)]
+    assert all("Nobody can sign in here over http." in page for page in pages)
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "tokenauth.security"]
+    assert "SECURE_PROXY_SSL_HEADER" in line

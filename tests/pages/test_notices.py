@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.users]
 
 NEW_DEVICE = "New sign-in to your account"
 REUSE = "Somebody may have copied your sign-in"
+TWO_PORTS = ["https://app.site.test:1", "https://app.site.test:2"]
 
 
 @pytest.fixture(autouse=True)
@@ -230,12 +231,7 @@ def test_a_name_is_only_ever_text(alice):
     ("host", "name", "secure", "link"),
     [
         ("app.site.test", "app.site.test", True, "https://app.site.test/auth/sessions/"),
-        (
-            "app.site.test:8000",
-            "app.site.test:8000",
-            False,
-            "http://app.site.test:8000/auth/sessions/",
-        ),
+        ("app.site.test:8000", "app.site.test", False, "http://app.site.test/auth/sessions/"),
         ("evil.other.test", "", True, ""),
         ("evil.test", "", True, ""),
     ],
@@ -288,16 +284,37 @@ def test_a_sites_framework_that_does_not_know_stops_no_notice(monkeypatch, alice
 @pytest.mark.parametrize(
     ("allowed", "host", "found"),
     [
-        ("App.Site.test", "app.site.test:8000", "app.site.test:8000"),
-        ("[2001:db8::1]", "[2001:db8::1]:8000", "[2001:db8::1]:8000"),
+        ("App.Site.test", "app.site.test", "app.site.test"),
+        ("[2001:db8::1]", "[2001:db8::1]", "[2001:db8::1]"),
         (".site.test", "app.site.test", ""),
         ("*", "app.site.test", ""),
     ],
 )
-def test_only_a_host_that_the_site_spells_out_is_linked(settings, allowed, host, found):
-    """As Django reads it: in either case, with or without a port."""
+@pytest.mark.parametrize("port", ["", ":8000"])
+def test_only_a_host_that_the_site_spells_out_is_linked(settings, allowed, host, found, port):
+    """As Django reads it, in either case; the port that was asked may be anybody's."""
     settings.ALLOWED_HOSTS = [allowed]
-    assert notices.host_of(RequestFactory().get("/", HTTP_HOST=host)) == found
+    assert notices.host_of(RequestFactory().get("/", HTTP_HOST=host + port)) == found
+
+
+@pytest.mark.parametrize(
+    ("origins", "asked", "found"),
+    [
+        (["https://App.site.test:8443"], "app.site.test", "app.site.test:8443"),
+        (["https://app.site.test:8443"], "app.site.test:6666", "app.site.test:8443"),
+        (["https://app.site.test"], "app.site.test:6666", "app.site.test"),
+        (["https://other.test:1", "https://*.site.test:2"], "app.site.test:2", "app.site.test"),
+        (TWO_PORTS, "app.site.test:2", "app.site.test:2"),
+        (TWO_PORTS, "app.site.test:3", "app.site.test:1"),
+        (["https://[2001:db8::1]:8443"], "[2001:db8::1]:6666", "[2001:db8::1]:8443"),
+    ],
+    ids=["given", "another", "none", "of-others", "either", "neither", "ipv6"],
+)
+def test_a_links_port_comes_from_the_sites_settings(settings, origins, asked, found):
+    """A site on another port than usual has to list it for CSRF anyway."""
+    settings.ALLOWED_HOSTS = ["app.site.test", "[2001:db8::1]"]
+    settings.CSRF_TRUSTED_ORIGINS = origins
+    assert notices.host_of(RequestFactory().get("/", HTTP_HOST=asked)) == found
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_login_failed
 from django.core.cache import cache
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, MultipleObjectsReturned
+from django.db import OperationalError, connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Collate
 from django.test import Client
 from django.urls import reverse
+from rest_framework.exceptions import Throttled
 
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, SessionFactory, UserFactory
 from tokenauth.models import AuthSession
 from tokenauth.pages.forms import LoginForm
-from tokenauth.request import throttling
+from tokenauth.request import cookies, throttling
+from tokenauth.request.credentials import Credentials
+from tokenauth.session import tokens
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)  # where a window of any length begins
 TOO_MANY = "Too many sign-ins have failed."
@@ -122,11 +129,12 @@ def test_an_attempt_that_was_refused_for_its_address_costs_the_account_nothing(s
 
 
 @pytest.mark.parametrize("others", [0, 2])
-def test_logins_that_succeed_do_not_count(sign_in, door, user, others):
+def test_logins_that_succeed_do_not_count(client, sign_in, door, user, others):
     """An office behind one address, or a script that signs in again and again."""
     statuses(sign_in, others, "alice")
     answers = [sign_in("alice", PASSWORD).status_code for _ in range(10)]
     assert answers == [LET_IN[door]] * 10
+    client.cookies.clear()
     assert statuses(sign_in, 2, "alice") == ([REFUSED[door]] * (3 - others) + [429])[:2]
 
 
@@ -211,7 +219,7 @@ def test_another_spelling_is_no_other_account(client, user, spelling):
 
 def test_letters_that_become_two_are_folded_too():
     """What is lower case already may still be another spelling."""
-    idents = {throttling.AccountThrottle(name).get_ident(None) for name in ("strasse", "straße")}
+    idents = {throttling.fold(name) for name in ("strasse", "straße")}
     assert len(idents) == 1
 
 
@@ -375,3 +383,264 @@ def test_the_form_works_without_a_request(user):
     forms = [LoginForm(data={"username": "alice", "password": "wrong"}) for _ in range(4)]
     assert [form.is_valid() for form in forms] == [False] * 4
     assert [form.has_error("__all__", "throttled") for form in forms] == [False] * 3 + [True]
+
+
+# The account, however it is spelt
+
+#: What utf8mb4_unicode_ci overlooks, and no rule of Unicode's normal forms takes away.
+OVERLOOKED = "\u0488\u06de\u0901\u0e4e\u0f7e"
+
+
+@pytest.fixture
+def overlooking(monkeypatch):
+    """A database that finds "alice" by any spelling: MariaDB itself, or the like of it."""
+
+    def find(manager, username):
+        typed = username.translate(dict.fromkeys(map(ord, OVERLOOKED)))
+        if connection.vendor == "mysql":
+            typed = Collate(Value(username), "utf8mb4_unicode_ci")
+        return manager.get(**{manager.model.USERNAME_FIELD: typed})
+
+    monkeypatch.setattr(type(get_user_model()._default_manager), "get_by_natural_key", find)
+
+
+def test_an_account_has_one_limit_however_it_is_spelt(sign_in, door, user, overlooking, failures):
+    """MariaDB overlooks characters that no list of ours knows: each gave ten guesses more."""
+    spellings = [f"ali{c * n}ce" for c in OVERLOOKED for n in (1, 2)]
+    found = [
+        sign_in(name, "guess", REMOTE_ADDR=f"192.0.2.{n}").status_code
+        for n, name in enumerate(spellings)
+    ]
+    assert found == [REFUSED[door]] * 3 + [429] * 7
+    assert len(failures) == 3
+    assert sign_in("alice", PASSWORD).status_code == 429
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_other_spelling_tells_whether_there_is_such_an_account(sign_in, door, db, exists):
+    """A name that nobody has shares its limit with its spellings, as an account does."""
+    if exists:
+        UserFactory(username="alice")
+    assert statuses(sign_in, 3, "alice") == [REFUSED[door]] * 3
+    assert statuses(sign_in, 1, "ÁLICE ") == [429]
+
+
+def test_a_name_of_nothing_but_what_is_overlooked_is_limited_too():
+    """It is folded away to nothing."""
+    attempts = [throttling.LoginAttempt(None, "\u200b\u0301") for _ in range(3)]
+    assert len(attempts) == 3
+    with pytest.raises(Throttled):
+        throttling.LoginAttempt(None, "\u200b\u0301")
+
+
+ODD = {
+    "nothing": "",
+    "nul": "\0",
+    "nul-inside": "al\0ice",
+    "long-number": "9" * 5000,
+    "emoji": "😀" * 1000,
+    "four-kilobytes": "x" * 4096,
+    "quote": "'",
+    "wildcard": "%",
+    "right-to-left": "\u202e",
+    "letter": "ß",
+}
+
+
+@pytest.mark.parametrize("name", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("field", ["own", "id"])
+def test_a_name_that_nobody_can_have_is_nobodys(user, name, field, monkeypatch):
+    """A NUL on PostgreSQL; letters where the model signs in by a number, or a UUID."""
+    if field == "id":
+        monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")
+    with transaction.atomic():
+        assert throttling.find_user(name) is None
+        throttling.LoginAttempt(None, name)
+
+
+def test_a_user_who_signs_in_by_a_number_is_limited(user, monkeypatch):
+    """What is counted is text."""
+    monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")
+    assert throttling.find_user(str(user.pk)) == user
+    for _ in range(3):
+        throttling.LoginAttempt(None, str(user.pk))
+    with pytest.raises(Throttled):
+        throttling.LoginAttempt(None, str(user.pk))
+
+
+@pytest.mark.parametrize("error", [AttributeError, MultipleObjectsReturned])
+def test_a_model_that_knows_nobody_by_a_name_is_counted_by_names(user, monkeypatch, error):
+    """A site with a backend of its own need have no such manager, nor unique names."""
+
+    def find(manager, username):
+        raise error
+
+    monkeypatch.setattr(type(get_user_model()._default_manager), "get_by_natural_key", find)
+    for _ in range(3):
+        throttling.LoginAttempt(None, "alice")
+    with pytest.raises(Throttled):
+        throttling.LoginAttempt(None, "ALICE")
+
+
+def test_a_database_that_is_down_is_no_unknown_name(user, monkeypatch):
+    """The login itself would fail as well."""
+
+    def find(manager, username):
+        raise OperationalError("the database is gone")
+
+    monkeypatch.setattr(type(get_user_model()._default_manager), "get_by_natural_key", find)
+    with pytest.raises(OperationalError):
+        throttling.LoginAttempt(None, "alice")
+
+
+def test_who_is_refused_for_the_address_costs_no_query(rf, user, django_assert_num_queries):
+    """Nor does a site pay for limits that it has turned off."""
+    for n in range(5):
+        throttling.LoginAttempt(rf.get("/"), f"somebody{n}")
+    with django_assert_num_queries(0), pytest.raises(Throttled):
+        throttling.LoginAttempt(rf.get("/"), "alice")
+
+
+def test_an_account_without_a_limit_is_not_looked_up(user, settings, django_assert_num_queries):
+    """Nobody counts it."""
+    settings.TOKENAUTH_LOGIN_RATES = {"account": None}
+    with django_assert_num_queries(0):
+        throttling.LoginAttempt(None, "alice")
+
+
+# Browsers that know the account
+
+
+@pytest.fixture
+def own(user, door, sign_in, clock):
+    """A function that tries a password in the browser where alice has signed in."""
+    browser = Client()
+    assert by_form(browser, "alice", PASSWORD, REMOTE_ADDR="192.0.2.1").status_code == 302
+
+    def try_password(username, password, **extra):
+        return DOORS[door](browser, username, password, REMOTE_ADDR="192.0.2.1", **extra)
+
+    try_password.browser = browser
+    return try_password
+
+
+def keep(browser, *names):
+    """Let a browser forget every cookie but these."""
+    for name in [*browser.cookies]:
+        if name not in names:
+            del browser.cookies[name]
+
+
+def be_older(browser, clock):
+    clock.shift(timedelta(days=200))
+
+
+def be_signed_out_by_staff(browser, clock):
+    AuthSession.objects.all().revoke("admin")
+
+
+def be_stolen(browser, clock):
+    AuthSession.objects.all().revoke("reuse")
+
+
+def have_a_new_password(browser, clock):
+    user = get_user_model().objects.get()
+    user.set_password("another-pass-1")
+    user.save()
+    user.set_password(PASSWORD)  # another hash of the same
+    user.save()
+
+
+def bring_only_the_access_token(browser, clock):
+    keep(browser, cookies.access_name())
+
+
+def bring_only_the_refresh_token(browser, clock):
+    keep(browser, cookies.refresh_name())
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        None,
+        be_older,
+        be_signed_out_by_staff,
+        be_stolen,
+        have_a_new_password,
+        bring_only_the_access_token,
+        bring_only_the_refresh_token,
+    ],
+)
+def test_strangers_do_not_shut_the_owners_browser_out(sign_in, door, own, clock, happens):
+    """It shows a genuine token of the account, however old (OWASP: device cookies)."""
+    if happens:
+        happens(own.browser, clock)
+    assert statuses(sign_in, 4, "alice") == [REFUSED[door]] * 3 + [429]
+    assert own("alice", PASSWORD).status_code == LET_IN[door]
+    assert sign_in("alice", PASSWORD).status_code == 429
+
+
+def test_the_owners_browser_is_limited_by_itself(sign_in, door, own):
+    """A stolen token gives no more guesses than anybody has; nor does it shut others out."""
+    assert statuses(own, 4, "alice") == [REFUSED[door]] * 3 + [429]
+    assert own("alice", PASSWORD).status_code == 429
+    assert statuses(sign_in, 2, "alice") == [REFUSED[door]] * 2
+    assert sign_in("alice", PASSWORD).status_code == LET_IN[door]
+
+
+def test_two_browsers_of_one_person_are_two(door, own, user):
+    """A child that plays with the tablet shuts nobody out of the laptop."""
+    tablet = Client()
+    by_form(tablet, "alice", PASSWORD)
+    statuses(own, 4, "alice")
+    assert by_form(tablet, "alice", PASSWORD).status_code == 302
+
+
+def test_a_browser_is_known_to_its_own_account_alone(sign_in, door, own):
+    """Else an account of one's own would open a limit of its own on any other."""
+    UserFactory(username="bob")
+    statuses(sign_in, 3, "bob")
+    assert own("bob", PASSWORD).status_code == 429
+
+
+def test_a_session_whose_row_is_gone_is_forgotten(sign_in, door, own):
+    """Nobody can tell any more whose it was."""
+    AuthSession.objects.all().delete()
+    statuses(sign_in, 3, "alice")
+    assert own("alice", PASSWORD).status_code == 429
+
+
+def test_a_forged_token_makes_no_known_browser(sign_in, door, own, settings):
+    """The id of a session alone proves nothing."""
+    settings.SECRET_KEY = "another key, as long as a real one would have to be"
+    statuses(sign_in, 3, "alice")
+    assert own("alice", PASSWORD).status_code == 429
+
+
+def access_cookie(session):
+    return f"{cookies.access_name()}={tokens.issue_access_token(session)[0]}"
+
+
+def test_a_hundred_sessions_are_not_a_hundred_limits(rf, user, settings):
+    """Who knew the old password could sign in for a stock of them, to guess the new one."""
+    settings.TOKENAUTH_LOGIN_RATES = {"address": None, "account": "1/10m"}
+    brought = [access_cookie(SessionFactory(user=user)) for _ in range(throttling.BROWSERS + 1)]
+    requests = [rf.get("/", HTTP_COOKIE=cookie) for cookie in brought]
+    for request in requests:
+        Credentials(request).attach()
+    for request in requests[:-1]:
+        throttling.LoginAttempt(request, "alice")
+    with pytest.raises(Throttled):
+        throttling.LoginAttempt(requests[-1], "alice")
+    throttling.LoginAttempt(None, "alice")  # a stranger has a limit of his own
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody-at-all"])
+def test_a_token_does_not_tell_by_the_queries_whether_a_name_is_taken(
+    rf, user, django_assert_num_queries, name
+):
+    """The session is looked for whoever is named."""
+    request = rf.get("/", HTTP_COOKIE=access_cookie(SessionFactory()))
+    Credentials(request).attach()
+    with django_assert_num_queries(2):
+        throttling.LoginAttempt(request, name)

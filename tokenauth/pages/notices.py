@@ -8,6 +8,7 @@ holds up the response, so set Django's ``EMAIL_TIMEOUT`` or a backend that queue
 import logging
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
@@ -142,12 +143,16 @@ def site_of(request: HttpRequest | None) -> dict[str, str]:
 def host_of(request: HttpRequest) -> str:
     """Return the host that was asked, if ``ALLOWED_HOSTS`` spells it out.
 
-    Who signs in with a stolen password may ask any host that a wildcard covers, and would have the
-    owner's e-mail lead there.
+    Who signs in with a stolen password may ask any host that a wildcard covers, and any port, and
+    would have the owner's e-mail lead there. Its port is the one of ``CSRF_TRUSTED_ORIGINS``.
     """
     try:
-        host = request.get_host()
+        asked = request.get_host()
     except DisallowedHost:
         return ""
-    spelt_out = {pattern.lower() for pattern in settings.ALLOWED_HOSTS}
-    return host if split_domain_port(host)[0] in spelt_out else ""
+    host = split_domain_port(asked)[0]
+    if host not in {pattern.lower() for pattern in settings.ALLOWED_HOSTS}:
+        return ""
+    origins = [urlsplit(origin).netloc.lower() for origin in settings.CSRF_TRUSTED_ORIGINS]
+    known = [origin for origin in origins if split_domain_port(origin)[0] == host]
+    return asked if asked in known else (known or [host])[0]

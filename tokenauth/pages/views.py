@@ -1,6 +1,7 @@
 """The pages: sign in, sign out, and your sessions. None needs JavaScript."""
 
 import logging
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -57,12 +58,18 @@ class LoginView(auth_views.LoginView):
         why = "" if credentials.session else why_signed_out(credentials.presented)
         insecure = conf.COOKIE_SECURE and not self.request.is_secure()
         if insecure:
-            log.warning(
-                "The login page was served over http, but its cookies are Secure: nobody can "
-                "sign in. Serve the site over https, and set SECURE_PROXY_SSL_HEADER behind a "
-                "proxy; for a site without https set TOKENAUTH_COOKIE_SECURE = False."
-            )
+            warn_of_http()
         return super().get_context_data(insecure=insecure, why_signed_out=why, **kwargs)
+
+
+@cache
+def warn_of_http() -> None:
+    """Log that nobody can sign in: once, for anybody can ask for the page a million times."""
+    log.warning(
+        "The login page was served over http, but its cookies are Secure: nobody can "
+        "sign in. Serve the site over https, and set SECURE_PROXY_SSL_HEADER behind a "
+        "proxy; for a site without https set TOKENAUTH_COOKIE_SECURE = False."
+    )
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")

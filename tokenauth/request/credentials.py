@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.contrib import auth
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import get_user as cached_by_django
 from django.contrib.auth.models import AnonymousUser
@@ -32,7 +31,8 @@ from tokenauth.session.transitions import RevokeReason
 
 from . import cookies
 from .django_sessions import adoption, keys
-from .django_sessions.store import BoundStore, Verdict, bind
+from .django_sessions.store import BoundStore, bind
+from .owner import Owner
 
 #: What a look at a session, or its rotation, came to.
 Outcome = AuthSession | TokenAuthError
@@ -86,7 +86,7 @@ class Credentials:
         request.auth_session = SimpleLazyObject(self.get_session)
         for cached in ("_cached_user", "_acached_user"):  # by Django's own get_user(), before
             request.__dict__.pop(cached, None)
-        self.store = bind(request, self)
+        self.store = bind(request, Owner(self))
 
     def get_user(self) -> AbstractBaseUser | AnonymousUser:
         """Return the person, or Django's AnonymousUser."""
@@ -120,7 +120,7 @@ class Credentials:
             return "_cached_user" in self.request.__dict__
         if self.store is not None and store._session_key == self.store._session_key is not None:
             # The same data: allauth loads it anew after it has saved.
-            self.store = bind(self.request, self)
+            self.store = bind(self.request, Owner(self))
             return False
         return True
 
@@ -205,40 +205,6 @@ class Credentials:
             # The answer that carried the tokens was lost, or a parallel request adopted.
             self._send(adopted)
 
-    # Whose Django session came
-
-    def judge(self, data: dict[str, Any]) -> Verdict:
-        """Tell whether the data of the Django session is this person's."""
-        sid, session = data.get(keys.SID_KEY), self.session
-        if session is not None:
-            # A slow adopter wrote back what it had read, without the sid.
-            late = not sid and session.adopted_from in adoption.marks_of(self.request)
-            return Verdict.COUNTS if late or sid == str(session.pk) else Verdict.FOREIGN
-        if self.unknown:
-            return Verdict.FROZEN
-        if sid:
-            return Verdict.OVER if AuthSession.objects.is_over(sid) else Verdict.FOREIGN
-        if auth.SESSION_KEY not in data or self.adoptable is not None:
-            return Verdict.COUNTS
-        return Verdict.OVER if self.barred else Verdict.FOREIGN
-
-    def auth_keys(self) -> dict[str, str]:
-        """Return what Django's session says of the person; nothing for nobody."""
-        return keys.auth_keys(self.session) if self.session else {}
-
-    def note_key(self, key: str | None) -> None:
-        """Write down that the Django session of this person has a new key."""
-        if self.session is not None:
-            self.session.note_django_session(key)
-
-    def least_age(self) -> int:
-        """Return for how many seconds the sign-in lasts."""
-        return cookies.seconds_until(self.session.expires_at) if self.session else 0
-
-    def outlives_browser(self) -> bool | None:
-        """Tell whether the sign-in outlives the browser; None for nobody."""
-        return self.session.persistent if self.session else None
-
     # The transitions
 
     @sensitive_variables()
@@ -276,7 +242,7 @@ class Credentials:
         self.attach()
         if self.store is not None:
             self.store.rebind()
-            self.store.update(self.auth_keys())
+            self.store.update(keys.auth_keys(session))
 
     @sensitive_variables()
     def _send(self, session: AuthSession) -> None:

@@ -10,8 +10,16 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar
+from uuid import UUID
 
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.auth import get_user_model
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    MultipleObjectsReturned,
+    ObjectDoesNotExist,
+    ValidationError,
+)
+from django.db import DataError
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
@@ -20,7 +28,10 @@ from rest_framework.exceptions import Throttled
 from rest_framework.throttling import SimpleRateThrottle
 
 from tokenauth.conf import Conf, conf
+from tokenauth.models import AuthSession
 from tokenauth.session import devices
+
+from .credentials import find_credentials
 
 T = TypeVar("T")
 
@@ -30,11 +41,31 @@ log = logging.getLogger("tokenauth.security")
 RATE = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,3})?([smhd])[a-z]*")
 SCOPES = {"address", "account"}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: How many browsers' worth of guesses all the known browsers of one account have together.
+BROWSERS = 10
+#: What a look-up raises for a name that nobody can have: letters where the model wants a number, a
+#: NUL on PostgreSQL; AttributeError where the manager finds nobody by a name.
+NOBODY = (
+    ObjectDoesNotExist,
+    MultipleObjectsReturned,
+    ValidationError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    DataError,
+)
 
 
 def is_rate(rate: Any) -> bool:
     """Tell whether a site's rate can be read."""
     return isinstance(rate, str) and RATE.fullmatch(rate) is not None
+
+
+def rate_of(scope: str) -> str | None:
+    """Return the site's rate, else ours; None: no limit."""
+    rates = conf.LOGIN_RATES
+    defaults = Conf.__dict__["LOGIN_RATES"].default
+    return None if rates is None else rates.get(scope, defaults[scope])
 
 
 def parse(rate: str) -> tuple[int, int]:
@@ -60,10 +91,8 @@ class LoginThrottle(SimpleRateThrottle):
     duration: int | None
 
     def get_rate(self) -> str | None:
-        """Return the site's rate, else ours; None: no limit."""
-        rates = conf.LOGIN_RATES
-        defaults = Conf.__dict__["LOGIN_RATES"].default
-        return None if rates is None else rates.get(self.scope, defaults[self.scope])
+        """Return the rate of the scope."""
+        return rate_of(self.scope)
 
     def parse_rate(self, rate: str | None) -> Any:
         """Return how many in how many seconds."""
@@ -143,23 +172,87 @@ def address_of(meta: Mapping[str, Any]) -> str | None:
 
 
 class AccountThrottle(LoginThrottle):
-    """Limit how often one account is tried, from wherever. There need be no such account."""
+    """Limit how often one account is tried, from wherever; from a browser that knows it, by itself.
+
+    There need be no such account.
+    """
 
     scope = "account"
 
-    def __init__(self, username: str) -> None:
+    def __init__(self, account: str, browser: str = "") -> None:
         super().__init__()
-        self.username = username
+        self.account, self.browser = account, browser
 
     @sensitive_variables()
     def get_ident(self, request: HttpRequest | None) -> str:
-        """Return the username without what a database may overlook when it compares.
+        """Return the account, and the browser on a line of its own: no account has two lines."""
+        return f"{self.account}\n{self.browser}" if self.account else ""
 
-        MariaDB finds "alice" by "ÁLICE " too: each spelling would have a limit of its own.
-        """
-        folded = unicodedata.normalize("NFKC", self.username).casefold()
-        text = unicodedata.normalize("NFKD", folded)
-        return "".join(c for c in text if c.isprintable() and not unicodedata.combining(c)).strip()
+
+class BrowsersThrottle(AccountThrottle):
+    """Limit all known browsers of an account together.
+
+    Who knew the old password may have signed in a thousand times, to guess the new one with each.
+    """
+
+    def parse_rate(self, rate: str | None) -> Any:
+        """Return how many in how many seconds."""
+        number, duration = super().parse_rate(rate)
+        return number * BROWSERS, duration
+
+
+@sensitive_variables()
+def account_throttles(request: HttpRequest | None, username: str) -> list[LoginThrottle]:
+    """Return what an attempt counts against besides its address."""
+    owners = owners_of_sessions(request)
+    user = find_user(username)
+    account = fold(username if user is None else str(user.get_username()))
+    known = [str(sid) for sid, owner in owners.items() if user is not None and owner == user.pk]
+    if not known:
+        return [AccountThrottle(account)]
+    return [AccountThrottle(account, min(known)), BrowsersThrottle(account, "all")]
+
+
+@sensitive_variables()
+def find_user(username: str) -> Any:
+    """Return whose name it is, asked as ``ModelBackend`` asks; None if it is nobody's.
+
+    MariaDB overlooks characters that no list of ours could keep up with: an account is one however
+    it is spelt. A database that is down raises, as the login itself would.
+    """
+    manager: Any = get_user_model()._default_manager
+    try:
+        return manager.get_by_natural_key(username)
+    except NOBODY:
+        return None
+
+
+def owners_of_sessions(request: HttpRequest | None) -> dict[UUID, Any]:
+    """Return whose the sessions are, by id, of which a browser shows a genuine token, however old.
+
+    Who does has once signed in there, so a stranger's guesses don't count against it (OWASP:
+    device cookies). Asked whatever the name: the time it takes tells nothing of the account.
+    """
+    credentials = find_credentials(request)
+    if credentials is None:
+        return {}
+    presented = credentials.presented
+    claims = [*presented.access_tokens, *(token.claims for token in presented.refresh_tokens)]
+    rows = AuthSession.objects.at_writer().filter(pk__in={claim.sid for claim in claims})
+    return dict(rows.values_list("pk", "user"))
+
+
+@sensitive_variables()
+def fold(username: str) -> str:
+    """Return a name without what a database may overlook when it compares.
+
+    For names that nobody has, each spelling would have a limit of its own, and so tell that they
+    are nobody's. Accounts are counted by it too: the limit of a name looks the same either way.
+    """
+    folded = unicodedata.normalize("NFKC", username).casefold()
+    text = unicodedata.normalize("NFKD", folded)
+    kept = "".join(c for c in text if c.isprintable() and not unicodedata.combining(c)).strip()
+    return kept or username
 
 
 def fail_open(step: Callable[[], T], otherwise: T) -> T:
@@ -178,13 +271,19 @@ class LoginAttempt:
     def __init__(self, request: HttpRequest | None, username: str) -> None:
         """Count it. Raises Throttled, before the password is looked at.
 
-        One that is refused for its address does not count against the account.
+        One that is refused for its address does not count against the account, and costs no query.
         """
-        self.throttles = [AddressThrottle(), AccountThrottle(username)]
-        for throttle in self.throttles:
-            if not throttle.allow_request(request, None):
-                log.warning("A login was refused: too many have failed per %s.", throttle.scope)
-                raise Throttled(math.ceil(throttle.wait()), _("Too many sign-ins have failed."))
+        self.throttles: list[LoginThrottle] = []
+        self._count(request, AddressThrottle())
+        if rate_of("account") is not None:
+            for throttle in account_throttles(request, username):
+                self._count(request, throttle)
+
+    def _count(self, request: HttpRequest | None, throttle: LoginThrottle) -> None:
+        self.throttles.append(throttle)
+        if not throttle.allow_request(request, None):
+            log.warning("A login was refused: too many have failed per %s.", throttle.scope)
+            raise Throttled(math.ceil(throttle.wait()), _("Too many sign-ins have failed."))
 
     def succeeded(self) -> None:
         """Take it back."""

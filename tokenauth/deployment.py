@@ -1,0 +1,129 @@
+"""Say before a site goes live what is good enough for development only, and what to edit.
+
+``check --deploy`` alone runs these; the others, and the rule for ids, are in ``checks``.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import CheckMessage
+from django.core.checks import Warning as CheckWarning
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from django.views.debug import get_exception_reporter_filter
+
+from .checks import value_errors
+from .conf import conf
+from .request import cookies, throttling
+
+#: Longer access tokens are refreshed so rarely that reuse shows late.
+LONG = timedelta(hours=1)
+
+
+def check_deployment(**kwargs: object) -> list[CheckMessage]:
+    """Look at what is wrong in production only."""
+    if any(value_errors()):
+        return []  # said by ``check_settings``, and nothing can be concluded from them
+    return [
+        *cookie_warnings(),
+        *cache_warnings(),
+        *proxy_warnings(),
+        *report_warnings(),
+        *lifetime_warnings(),
+    ]
+
+
+def cookie_warnings() -> Iterator[CheckMessage]:
+    """Find cookies that others on the way, or next door, can read."""
+    if not conf.COOKIE_SECURE:
+        yield CheckWarning(
+            "The token cookies are sent over plain http.",
+            hint="Remove TOKENAUTH_COOKIE_SECURE, and set DEBUG = False.",
+            id="tokenauth.W004",
+        )
+    if settings.SESSION_COOKIE_DOMAIN:
+        yield CheckWarning(
+            "The Django session is shared with sibling domains, which can read and plant it.",
+            hint="Edit SESSION_COOKIE_DOMAIN: remove it. Every host under the domain gets the "
+            "cookie, and with it what the site keeps in request.session.",
+            id="tokenauth.W013",
+        )
+
+
+def cache_warnings() -> Iterator[CheckMessage]:
+    """Find a cache that loses count of failed logins."""
+    if not any(map(throttling.rate_of, throttling.SCOPES)):
+        return
+    weakness = weakness_of(settings.CACHES.get("default", {}).get("BACKEND", ""))
+    if weakness:
+        yield CheckWarning(
+            f"The default cache {weakness}, so failed logins are hardly limited.",
+            hint="Edit CACHES: use Redis or Memcached, which all processes share and which add in "
+            "one step. Where something else limits logins, set TOKENAUTH_LOGIN_RATES = None.",
+            id="tokenauth.W010",
+        )
+
+
+def weakness_of(backend: str) -> str:
+    """Say why a cache is no place for counters; empty if it may be one.
+
+    Its class tells: an instance may want a library that is not on the machine that checks.
+    """
+    try:
+        kind = import_string(backend)
+    except ImportError:
+        return ""  # said by Django
+    if issubclass(kind, DummyCache):
+        return "keeps nothing"
+    if issubclass(kind, LocMemCache):
+        return "is one for each process, and keeps 300 entries unless told otherwise"
+    if kind.incr is BaseCache.incr:  # in a database, in files
+        return "reads a number and writes it back, which loses counts under load"
+    return ""
+
+
+def proxy_warnings() -> Iterator[CheckMessage]:
+    """Find a proxy that everybody's address is taken from."""
+    proxied = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
+    if proxied and conf.TRUSTED_PROXY_COUNT == 0:
+        yield CheckWarning(
+            "The site stands behind a proxy, whose address is taken for everybody's.",
+            hint="Edit TOKENAUTH_TRUSTED_PROXY_COUNT: say how many proxies of yours append to "
+            "X-Forwarded-For (nginx alone: 1). Silence this if the server already sets "
+            "REMOTE_ADDR from it.",
+            id="tokenauth.W011",
+        )
+
+
+def report_warnings() -> Iterator[CheckMessage]:
+    """Find token cookies that Django's error reports would show, in mails to ADMINS."""
+    path = conf.REFRESH_COOKIE_PATH or ""  # the include may be missing
+    names = (cookies.access_name(), cookies.prefixed(conf.REFRESH_COOKIE_NAME, path))
+    request = HttpRequest()
+    request.COOKIES = dict.fromkeys(names, "token")
+    shown = get_exception_reporter_filter(None).get_safe_cookies(request)
+    for name in names:
+        if shown.get(name) == "token":
+            yield CheckWarning(
+                f"Error reports show the token in the cookie {name!r}.",
+                hint="Edit TOKENAUTH_ACCESS_COOKIE_NAME and TOKENAUTH_REFRESH_COOKIE_NAME: use "
+                "names with 'token' in them, which Django takes for secret, or add them to "
+                "hidden_settings of your DEFAULT_EXCEPTION_REPORTER_FILTER.",
+                id="tokenauth.W012",
+            )
+
+
+def lifetime_warnings() -> Iterator[CheckMessage]:
+    """Find access tokens that are hardly ever refreshed."""
+    if conf.ACCESS_TOKEN_LIFETIME > LONG:
+        yield CheckWarning(
+            "Access tokens are good for more than an hour.",
+            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT): the "
+            "longer it is, the longer a stolen access token works, and the later a theft is "
+            "noticed. People stay signed in for TOKENAUTH_REFRESH_TOKEN_LIFETIME.",
+            id="tokenauth.W014",
+        )
