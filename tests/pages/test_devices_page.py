@@ -333,9 +333,9 @@ def test_a_theft_is_told_plainly_with_a_way_to_a_new_password(client, alice, set
 
 
 def test_every_reason_has_its_words():
-    """A new reason is told too; who signed out or in anew needs no greeting."""
+    """A new reason is told too; who signed out needs no greeting."""
     assert set(ENDINGS) == set(RevokeReason)
-    assert set(RevokeReason) - set(GREETINGS) == {RevokeReason.LOGOUT, RevokeReason.REPLACED}
+    assert set(RevokeReason) - set(GREETINGS) == {RevokeReason.LOGOUT}
 
 
 @pytest.mark.parametrize("count", [1, 15])

@@ -174,7 +174,7 @@ def test_who_was_switched_off_is_told_nothing(browser, alice):
 
 @pytest.mark.parametrize("reason", [RevokeReason.LOGOUT, RevokeReason.REPLACED])
 def test_who_left_knows_why(browser, alice, reason):
-    """Somebody who signed out, here or by signing in anew, is told nothing."""
+    """Somebody who signed out, or has just signed in anew, is told nothing."""
     browser.login(alice)
     AuthSession.objects.all().revoke(reason)
     assert WHY not in browser.get("/private/").text

@@ -16,7 +16,7 @@ from tokenauth.models import AuthSession
 from tokenauth.request.cookies import Presentation
 from tokenauth.session import users
 from tokenauth.session.devices import Kind, kind_of
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.transitions import RevokeReason, is_in_flight
 
 #: How long and how many ended sessions are shown to their owner.
 RECENTLY = timedelta(days=30)
@@ -69,6 +69,8 @@ def why_signed_out(presented: Presentation) -> str:
     session = rows.filter(pk=presented.held.sid).first()
     if session is None:
         return _("You were signed out because your session has expired.")
+    if is_in_flight(session.revoke_reason, session.revoked_at):
+        return ""
     if session.revoked_at:
         return str(GREETINGS.get(session.revoke_reason, ""))
     if not session.active:

@@ -18,7 +18,6 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import SimpleLazyObject, cached_property
 from django.views.decorators.debug import sensitive_variables
 
@@ -27,7 +26,7 @@ from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthErro
 from tokenauth.models import AuthSession
 from tokenauth.session import tokens
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.transitions import is_in_flight
 
 from . import cookies
 from .django_sessions import adoption, keys
@@ -182,7 +181,9 @@ class Credentials:
             self.accepted.add(outcome.pk)
             if self.store is not None:
                 self.store.judge_again()
-        elif isinstance(outcome, SessionEnded) and not is_in_flight(outcome):
+        elif isinstance(outcome, SessionEnded):
+            if is_in_flight(outcome.reason, outcome.revoked_at):
+                return
             self.ended.add(outcome.sid)
             self.found_ended.add(outcome.sid)
             if isinstance(outcome, SignedOutElsewhere):
@@ -311,16 +312,6 @@ def outcome_of(look: Callable[[], AuthSession]) -> Outcome:
         return look()
     except TokenAuthError as error:
         return error
-
-
-def is_in_flight(ended: SessionEnded) -> bool:
-    """Tell whether a session was replaced only just now, perhaps by this very browser.
-
-    Its newer cookies are there by now, or on their way: what was sent before them ends nothing.
-    """
-    if ended.reason != RevokeReason.REPLACED or ended.revoked_at is None:
-        return False
-    return timezone.now() < ended.revoked_at + conf.GRACE_PERIOD
 
 
 def credentials_of(request: Any) -> Credentials:

@@ -329,6 +329,16 @@ def batched(keys: Iterable[Any]) -> Iterable[list[Any]]:
     return iter(lambda: list(islice(left, BATCH)), [])
 
 
+def is_in_flight(reason: str, revoked_at: datetime | None) -> bool:
+    """Tell whether a session was replaced only just now, perhaps by the browser that asks.
+
+    Its newer cookies are there by now, or on their way: what was sent before them ends nothing.
+    """
+    if reason != RevokeReason.REPLACED or revoked_at is None:
+        return False
+    return timezone.now() < revoked_at + conf.GRACE_PERIOD
+
+
 def long_ago() -> datetime:
     """Return the first moment that each database knows, as this site stores moments."""
     return timezone.make_aware(datetime(1971, 1, 1)) if settings.USE_TZ else datetime(1971, 1, 1)  # noqa: DTZ001  # the setting says which
