@@ -1107,7 +1107,7 @@ def test_no_debug_report_tells_a_secret(session, clock, raw, confirm, call):
 WRITES = {
     "rotate": lambda session: rotate(token_of(session)),
     "advance": lambda session: AuthSession.objects._advance(session, None),
-    "reissue": lambda session: AuthSession.objects._reissue(session),
+    "reissue": AuthSession.objects._reissue,
     "set_auth_hash": lambda session: session.set_auth_hash("f" * 64),
     "confirm": lambda session: session.confirm(),
     "revoke": lambda session: AuthSession.objects.all().revoke(RevokeReason.ADMIN),

@@ -1,13 +1,17 @@
 """Sessions that are older than tokenauth: nobody is signed out by the switch to it."""
 
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
+from io import StringIO
 
 import pytest
 import time_machine
 from django.conf import settings as site_settings
 from django.contrib.auth import login
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.http import HttpRequest
 from django.urls import path
 from django.utils import timezone
@@ -24,6 +28,10 @@ SIGNED_COOKIES = "django.contrib.sessions.backends.signed_cookies"
 meanwhile = []
 
 
+class SessionStore(SignedCookies):
+    """An engine of the site's own."""
+
+
 @csrf_exempt
 def slow(request):
     """Write to Django's session, and let something else happen before the answer."""
@@ -33,7 +41,13 @@ def slow(request):
     return views.text(views.name(request.user))
 
 
-urlpatterns = [*urls.urlpatterns, path("slow-write/", slow)]
+@csrf_exempt
+def clear(request):
+    getattr(request.session, request.GET["how"])()
+    return views.text("")
+
+
+urlpatterns = [*urls.urlpatterns, path("slow-write/", slow), path("clear/", clear)]
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.users]
 
@@ -388,6 +402,82 @@ def test_what_was_adopted_under_a_fallback_key_is_not_adopted_again(settings, ol
     keep_sessionid_only(old)
     assert who(old) == "anonymous"
     assert AuthSession.objects.count() == 1
+
+
+# Signed out before it was adopted
+
+
+@threaded
+@pytest.mark.parametrize("door", ["/django-logout/", "/auth/api/logout/", "/clear/?how=flush"])
+def test_pages_that_race_a_sign_out_bring_nobody_back(alice, new_browser, door):
+    """Four ordinary pages that adopt, and the sign-out: none answers 400, none signs in again."""
+    for _ in range(5):
+        key, (first, *tabs) = make_django_session(alice), [new_browser() for _ in range(5)]
+        for tab in [first, *tabs]:
+            tab.set_cookie("sessionid", key)
+        pages = [partial(tab.get, "/whoami/") for tab in tabs]
+        leave = partial(first.fetch, "POST", door)
+        answers = first.parallel(*pages[:2], leave, *pages[2:])
+        assert {answer.status_code for answer in answers} <= {200, 204}
+        assert not AuthSession.objects.active().exists()
+        assert {who(tab) for tab in [first, *tabs]} == {"anonymous"}
+
+
+def by_command(alice, other):
+    call_command("tokenauth_revoke", user=alice.get_username(), stdout=StringIO())
+
+
+def by_command_for_all(alice, other):
+    call_command("tokenauth_revoke", all=True, stdout=StringIO())
+
+
+def by_their_owner(alice, other):
+    other.fetch("GET", "/auth/api/session/")  # for the CSRF cookie
+    assert other.fetch("POST", "/auth/api/sessions/revoke-others/").status_code == 204
+
+
+@pytest.mark.parametrize("sign_out", [by_command, by_command_for_all, by_their_owner])
+def test_signing_out_everywhere_reaches_what_is_not_adopted_yet(old, new_browser, alice, sign_out):
+    """A Django session that has slept since before tokenauth wakes up as nobody's."""
+    other = new_browser()
+    other.login(alice)
+    sign_out(alice, other)
+    assert who(old) == "anonymous"
+    assert old.get("/session-data/").text == ""
+    assert who(other) == (alice.get_username() if sign_out is by_their_owner else "anonymous")
+    other.login(alice)
+    assert who(other) == alice.get_username()
+
+
+def test_a_value_whose_django_session_was_deleted_signs_nobody_in(old):
+    """Adopted, but not confirmed yet: the row is what counts."""
+    who(old)
+    Session.objects.all().delete()
+    keep_sessionid_only(old)
+    assert who(old) == "anonymous"
+    assert not AuthSession.objects.active().exists()
+
+
+def test_marks_stay_as_long_as_anything_is_adopted(old, settings, clock):
+    """What is written back after its row was cleared would sign in again."""
+    before = Session.objects.get()
+    who(old)
+    AuthSession.objects.revoke("admin")
+    clock.shift(timedelta(days=100))
+    call_command("tokenauth_clear", stdout=StringIO())
+    before.expire_date = timezone.now() + timedelta(days=1)
+    before.save()
+    keep_sessionid_only(old)
+    assert who(old) == "anonymous"
+    settings.TOKENAUTH_ADOPT_DJANGO_SESSIONS = False
+    call_command("tokenauth_clear", stdout=StringIO())
+    assert not AuthSession.objects.exists()
+
+
+def test_an_engine_made_from_signed_cookies_is_not_adopted_from(settings, browser, alice):
+    """Its old values are good for ever, whatever it is called."""
+    settings.SESSION_ENGINE = "tests.request.test_adoption"
+    assert_signed_out(sign_in_long_ago(browser, alice))
 
 
 # In a site's own tests

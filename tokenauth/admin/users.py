@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 
 from tokenauth.models import AuthSession
+from tokenauth.session.transitions import RevokeReason
 
 from . import staff
 
@@ -109,6 +110,8 @@ class AuthSessionsUserAdminMixin(Admin):
             own = staff.is_own(request, sessions)
             return staff.ask_first(request, self.admin_site, question=question, back=back, own=own)
         message = staff.revoke(request, sessions)
+        # Also Django sessions that are older than tokenauth, which no list shows.
+        AuthSession.objects.end_everywhere([person.pk], RevokeReason.ADMIN, request)
         self.log_change(request, person, _("Signed out everywhere."))
         self.message_user(request, message, messages.SUCCESS)
         return HttpResponseRedirect(back)
