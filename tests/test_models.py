@@ -138,7 +138,6 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "user_agent": FIREFOX,
         "device": "Firefox on Linux",
         "device_kind": "desktop",
-        "django_session": None,
         "revoked_at": None,
         "revoke_reason": "",
         "reuse_ip_address": None,

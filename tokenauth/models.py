@@ -113,6 +113,12 @@ class AuthSession(models.Model):
         return devices.describe(self.reuse_user_agent)
 
     @property
+    def parties(self) -> tuple[Any, ...]:
+        """For the log: whose session it was and where, and who brought the token that ended it."""
+        kept = (self.pk, self.user_id, self.device, self.ip_address)
+        return (*kept, self.reuse_device, self.reuse_ip_address)
+
+    @property
     def ends_at(self) -> datetime:
         """When the session expires, idle or not."""
         return min(self.expires_at, self.absolute_expires_at)

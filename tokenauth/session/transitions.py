@@ -274,7 +274,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
                 log.warning(
                     "Session %s ended: a spent refresh token came back. "
                     "User %s was on %r at %s; the token came from %r at %s.",
-                    *parties(session),
+                    *session.parties,
                 )
                 signals.refresh_token_reused.send_robust(
                     sender=self.model, session=session, request=request
@@ -284,7 +284,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
                     "Session %s ended: its refresh token is newer than the database. "
                     "Was a backup restored, or has a key leaked? "
                     "User %s was on %r at %s; the token came from %r at %s.",
-                    *parties(session),
+                    *session.parties,
                 )
         raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
 
@@ -361,9 +361,3 @@ def long_ago() -> datetime:
 def days_of(session: "AuthSession", moment: datetime) -> int:
     """Return how many days old a session is. Not a calendar's: all would be new at midnight."""
     return (moment - session.created_at).days
-
-
-def parties(session: "AuthSession") -> tuple[Any, ...]:
-    """Return what the log says of a token that ended its session: whose it was, who brought it."""
-    kept = (session.pk, session.user_id, session.device, session.ip_address)
-    return (*kept, session.reuse_device, session.reuse_ip_address)
