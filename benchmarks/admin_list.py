@@ -54,12 +54,14 @@ FROM generate_series(1, %(people)s) AS n
 SESSIONS = """
 INSERT INTO tokenauth_authsession (id, user_id, backend, auth_hash, token_hash, rotation,
     rotated_at, issued_at, confirmed, created_at, last_seen_at, expires_at, absolute_expires_at,
-    persistent, ip_address, user_agent, revoked_at, revoke_reason)
+    persistent, ip_address, user_agent, device, device_kind, revoked_at, revoke_reason,
+    reuse_user_agent)
 SELECT gen_random_uuid(), %(first)s + floor(%(people)s * power(random(), 2))::int,
     'django.contrib.auth.backends.ModelBackend', md5(n::text), md5(n::text) || md5(n::text),
     extract(epoch FROM seen - begun)::int / 3600, seen, seen, TRUE, begun, seen, idle_end,
     absolute_end, TRUE, ('10.' || n %% 100 || '.' || n %% 241 || '.' || n %% 251)::inet,
-    'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0', revoked, reason
+    'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0',
+    'Firefox on Linux', 'desktop', revoked, reason, ''
 FROM (
     SELECT *, least(seen + interval '30 days', absolute_end) AS idle_end,
         CASE WHEN reason <> '' THEN least(now(), seen + random() * interval '1 hour') END AS revoked

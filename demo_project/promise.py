@@ -24,7 +24,7 @@ from tokenauth.pages.wording import why_signed_out
 from tokenauth.request import cookies
 from tokenauth.request.cookies import Presented
 from tokenauth.request.credentials import Credentials, credentials_of
-from tokenauth.session.devices import describe
+from tokenauth.session.devices import describe, translated
 from tokenauth.session.rotation import Step, decide
 from tokenauth.session.tokens import hash_token
 
@@ -102,7 +102,7 @@ def refresh_as(agent: str, token: Presented, request: HttpRequest) -> dict[str, 
             answer = server.getresponse()
         except OSError as error:  # "from None": the frames below hold the token, for all to see
             raise RuntimeError(f"The server must answer while it asks itself: {error}") from None
-        return {"device": describe(agent), "status": answer.status, **json.load(answer)}
+        return {"device": translated(describe(agent)), "status": answer.status, **json.load(answer)}
 
 
 # Lose an answer

@@ -252,10 +252,10 @@ def admins_tour(page: Page) -> None:
     press(page.get_by_role("link", name="Sign out everywhere"))
     shoot(page, "admin-sign-out", (1280, 420))
     page.goto("/admin/tokenauth/authsession/")
-    press(page.locator("#result_list .field-device a").nth(3))
+    press(page.locator("#result_list .field-device_name a").nth(3))
     shoot(page, "admin-session", WIDE)
     page.goto("/admin/tokenauth/authsession/?q=admin")
-    press(page.locator("#result_list .field-device a").first)
+    press(page.locator("#result_list .field-device_name a").first)
     press(page.get_by_role("button", name="Revoke"))
     shoot(page, "admin-own", (1280, 420))
 

@@ -19,7 +19,7 @@ DEFAULTS = {
     "COOKIE_DOMAIN": None,
     "COOKIE_SAMESITE": "Lax",
     "COOKIE_SECURE": True,
-    "MAX_SESSIONS_PER_USER": None,
+    "MAX_SESSIONS_PER_USER": 100,
     "ADOPT_DJANGO_SESSIONS": True,
     "TRUSTED_PROXY_COUNT": 0,
     "LOGIN_RATES": {"address": "60/m", "account": "10/10m"},

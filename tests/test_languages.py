@@ -28,6 +28,7 @@ from tests.factories import PASSWORD, SessionFactory
 from tests.pages.test_devices_page import AGENTS
 from tokenauth.models import AuthSession
 from tokenauth.pages import notices, wording
+from tokenauth.pages.views import PER_PAGE
 from tokenauth.session.transitions import RevokeReason
 
 PACKAGE = Path(tokenauth.__file__).parent
@@ -336,6 +337,12 @@ def devices_page_after_signing_out_elsewhere(reader, user):
     return reader.get(answer.url, secure=True)
 
 
+def devices_page_of_many(reader, user):
+    sign_in(reader, user)
+    SessionFactory.create_batch(2 * PER_PAGE, user=user)
+    return reader.get(reverse("tokenauth:session_list"), {"page": 2}, secure=True)
+
+
 def make_sessions(user):
     """One on each kind of device, one that expired, one that ended for each reason."""
     for agent in AGENTS.values():
@@ -363,6 +370,13 @@ def admin_page(name, *, own=False, **query):
         return reader.get(reverse(f"admin:{name}", args=args), query, secure=True)
 
     return visit
+
+
+def evidence_in_the_admin(reader, user):
+    admin_page("tokenauth_authsession_changelist")(reader, user)
+    stolen = AuthSession.objects.get(revoke_reason=RevokeReason.REUSE)
+    url = reverse("admin:tokenauth_authsession_change", args=[stolen.pk])
+    return reader.get(url, secure=True)
 
 
 def warning_in_the_admin(reader, user):
@@ -417,6 +431,13 @@ PAGES = {
         "Se ha cerrado la sesión en 5 dispositivos.",
         "已注销 5 台设备。",
     ),
+    "devices-page-of-many": (
+        devices_page_of_many,
+        "Seite 2 von 3",
+        "Page 2 sur 3",
+        "Página 2 de 3",
+        "第 2 页，共 3 页",
+    ),
     "admin-list": (
         admin_page("tokenauth_authsession_changelist"),
         "Diebstahlwarnungen",
@@ -437,6 +458,13 @@ PAGES = {
         "Révoquer",
         "Revocar",
         "撤销",
+    ),
+    "admin-session-of-a-theft": (
+        evidence_in_the_admin,
+        "Wer das Token vorgelegt hat, das sie beendet hat",
+        "Qui a présenté le jeton qui y a mis fin",
+        "Quién presentó el token que la finalizó",
+        "谁出示了使其结束的令牌",
     ),
     "admin-user": (
         admin_page("auth_user_change"),

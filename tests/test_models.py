@@ -27,7 +27,7 @@ from tokenauth.exceptions import (
     TokenReused,
 )
 from tokenauth.models import AuthSession
-from tokenauth.session import tokens
+from tokenauth.session import devices, tokens
 from tokenauth.session.contention import TRIES
 from tokenauth.session.rotation import Step
 from tokenauth.session.transitions import BATCH, AuthSessionManager, RevokeReason
@@ -38,6 +38,10 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 SIGNALS = ["session_started", "session_rotated", "session_revoked", "refresh_token_reused"]
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+PHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -132,10 +136,13 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "django_session": None,
         "ip_address": "192.0.2.7",
         "user_agent": FIREFOX,
+        "device": "Firefox on Linux",
+        "device_kind": "desktop",
         "revoked_at": None,
         "revoke_reason": "",
+        "reuse_ip_address": None,
+        "reuse_user_agent": "",
     }
-    assert started.device == "Firefox on Linux"
     assert started.active
 
 
@@ -320,6 +327,21 @@ def test_a_limit_of_one_leaves_the_newest(user, settings):
     assert list(AuthSession.objects.active()) == [newest]
 
 
+def test_a_limit_costs_the_same_however_many_are_over_it(user, settings):
+    """Somebody who gathered sessions before there was a limit signs in like anybody else."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = None
+    costs = []
+    for surplus in (2, 20):
+        SessionFactory.create_batch(surplus, user=user)
+        settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 1
+        with CaptureQueriesContext(connection) as queries:
+            SessionFactory(user=user)
+        costs.append(len(queries))
+        settings.TOKENAUTH_MAX_SESSIONS_PER_USER = None
+    assert costs[0] == costs[1]
+    assert AuthSession.objects.active().count() == 1
+
+
 def test_without_a_limit_nothing_ends(user, settings):
     """None means any number."""
     settings.TOKENAUTH_MAX_SESSIONS_PER_USER = None
@@ -425,6 +447,7 @@ def test_a_current_token_is_replaced_by_its_successor(session, request_, clock, 
     expected |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
     expected |= {"token_hash": tokens.hash_token(token_of(rotated))}
     expected |= {"ip_address": "192.0.2.7", "user_agent": FIREFOX}
+    expected |= {"device": "Firefox on Linux", "device_kind": "desktop"}
     row = columns(session)
     assert {name: row[name] for name in expected} == expected
     assert AuthSession.objects.count() == 1
@@ -446,6 +469,20 @@ def test_outside_a_request_the_device_stays_known(user, request_, clock):
     clock.shift(HOUR)
     rotate(token_of(session))
     assert (fresh(session).ip_address, fresh(session).user_agent) == ("192.0.2.7", FIREFOX)
+
+
+def test_a_device_is_parsed_again_only_when_it_calls_itself_otherwise(
+    user, rf, request_, clock, monkeypatch
+):
+    """Parsing is slow, and most rotations come from the browser that signed in."""
+    session, parsed = AuthSession.objects.start(request_, user), []
+    describe = devices.describe
+    monkeypatch.setattr(devices, "describe", lambda agent: parsed.append(agent) or describe(agent))
+    for agent in (FIREFOX, PHONE):
+        clock.shift(HOUR)
+        session = rotate(token_of(session), rf.get("/", HTTP_USER_AGENT=agent))
+    assert parsed == [PHONE]
+    assert (fresh(session).device, fresh(session).device_kind) == ("Mobile Safari on iOS", "phone")
 
 
 def test_a_token_that_was_only_just_handed_out_stays(session, clock, sent):
@@ -522,6 +559,56 @@ def test_receivers_and_the_log_are_told_of_reuse(session, request_, clock, sent,
     assert record.getMessage().startswith(f"Session {session.pk} ended: ")
 
 
+def evidence(session):
+    """Who brought the token that ended a session, as its row says."""
+    row = fresh(session)
+    return row.reuse_ip_address, row.reuse_user_agent, row.reuse_device
+
+
+def test_who_brought_the_spent_token_is_kept_beside_whose_it_was(
+    user, rf, request_, clock, sent, caplog
+):
+    """In the row, in the signals and in the log: the person, both devices, both addresses."""
+    session = AuthSession.objects.start(request_, user)
+    raw = rotated_twice(session, clock)[0]
+    with caplog.at_level(logging.WARNING, "tokenauth.security"), pytest.raises(TokenReused):
+        rotate(raw, rf.get("/", HTTP_USER_AGENT=PHONE, REMOTE_ADDR="203.0.113.9"))
+    brought = ("203.0.113.9", PHONE, "Mobile Safari on iOS")
+    assert evidence(session) == brought
+    assert (fresh(session).ip_address, fresh(session).device) == ("192.0.2.7", "Firefox on Linux")
+    told = [kwargs["session"] for _, kwargs in sent[-2:]]
+    assert {(s.reuse_ip_address, s.reuse_user_agent, s.reuse_device) for s in told} == {brought}
+    [message] = caplog.messages
+    assert message == (
+        f"Session {session.pk} ended: a spent refresh token came back. "
+        f"User {user.pk} was on 'Firefox on Linux' at 192.0.2.7; "
+        "the token came from 'Mobile Safari on iOS' at 203.0.113.9."
+    )
+
+
+def test_who_brings_a_spent_token_second_does_not_cover_up_who_was_first(
+    session, rf, request_, clock, monkeypatch
+):
+    """Both have seen the session alive; one of them ended it."""
+    raw = rotated_twice(session, clock)[0]
+
+    def first(seen):
+        with pytest.raises(TokenReused):
+            rotate(raw, rf.get("/", HTTP_USER_AGENT=PHONE, REMOTE_ADDR="203.0.113.9"))
+
+    race(monkeypatch, first)
+    with pytest.raises(TokenReused):
+        rotate(raw, request_)
+    assert evidence(session) == ("203.0.113.9", PHONE, "Mobile Safari on iOS")
+
+
+def test_outside_a_request_nobody_brought_it(session, clock):
+    """As in a shell: there is neither address nor device to keep."""
+    with pytest.raises(TokenReused):
+        rotate(rotated_twice(session, clock)[0])
+    assert evidence(session) == (None, "", "")
+
+
 def restore_older_row(session, clock):
     """Take a token, then put the database back to before it was made."""
     row = columns(session)
@@ -538,19 +625,24 @@ def forge_with_leaked_key(session, clock):
 
 
 @pytest.mark.parametrize("make", [restore_older_row, forge_with_leaked_key])
-def test_a_token_that_the_database_never_knew_ends_the_session(session, clock, sent, caplog, make):
+def test_a_token_that_the_database_never_knew_ends_the_session(
+    session, request_, clock, sent, caplog, make
+):
     """A restored backup or a leaked key: an ERROR in the log, and no talk of reuse."""
     raw = make(session, clock)
     sent.clear()
     with caplog.at_level(logging.WARNING, "tokenauth.security"), pytest.raises(TokenMismatched):
-        rotate(raw)
+        rotate(raw, request_)
+    assert evidence(session) == ("192.0.2.7", FIREFOX, "Firefox on Linux")
     assert fresh(session).revoke_reason == RevokeReason.MISMATCH
     assert [(name, kwargs["reason"]) for name, kwargs in sent] == [("session_revoked", "mismatch")]
     [record] = caplog.records
     assert record.levelname == "ERROR"
     assert record.getMessage() == (
         f"Session {session.pk} ended: its refresh token is newer than the database. "
-        "Was a backup restored, or has a key leaked?"
+        "Was a backup restored, or has a key leaked? "
+        f"User {session.user_id} was on '' at 127.0.0.1; "
+        "the token came from 'Firefox on Linux' at 192.0.2.7."
     )
 
 

@@ -37,7 +37,7 @@ def from_the_list(desk, user):
     desk.goto(reverse("admin:tokenauth_authsession_changelist"))
     session = AuthSession.objects.get(user=user)
     change = reverse("admin:tokenauth_authsession_change", args=[session.pk])
-    desk.submit(f"#result_list .field-device a[href^='{change}']")
+    desk.submit(f"#result_list .field-device_name a[href^='{change}']")
     desk.submit("[value=Revoke]")
 
 

@@ -81,7 +81,7 @@ class Conf:
     COOKIE_DOMAIN = Setting[str | None](None, str, type(None))
     COOKIE_SAMESITE = Setting[SameSite]("Lax", str)
     COOKIE_SECURE = SecureUnlessDebug(default=True)
-    MAX_SESSIONS_PER_USER = Setting[int | None](None, int, type(None))
+    MAX_SESSIONS_PER_USER = Setting[int | None](100, int, type(None))
     ADOPT_DJANGO_SESSIONS = Setting(default=True)
     TRUSTED_PROXY_COUNT = Setting(0)
     LOGIN_RATES = Setting[dict[str, str | None] | None](

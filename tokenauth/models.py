@@ -48,10 +48,20 @@ class AuthSession(models.Model):
     adopted_from = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001  # unique only among those that were adopted
     django_session = models.CharField(max_length=40, null=True, default=None, editable=False)  # noqa: DJ001  # none is not the empty key
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, unpack_ipv4=True)
-    user_agent = models.CharField(_("user agent"), max_length=512, blank=True)
+    user_agent = models.CharField(
+        _("user agent"), max_length=devices.MAX_USER_AGENT_LENGTH, blank=True
+    )
+    #: The user agent in words, like "Firefox on Linux", and which kind of device that is.
+    device = models.CharField(_("device"), max_length=devices.MAX_DEVICE_LENGTH, blank=True)
+    device_kind = models.CharField(max_length=10, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True)
     revoke_reason = models.CharField(
         _("reason"), max_length=10, choices=RevokeReason.choices, blank=True
+    )
+    #: Who brought the token that ended the session.
+    reuse_ip_address = models.GenericIPAddressField(_("IP address"), null=True, unpack_ipv4=True)
+    reuse_user_agent = models.CharField(
+        _("user agent"), max_length=devices.MAX_USER_AGENT_LENGTH, blank=True
     )
 
     objects: ClassVar[AuthSessionManager] = AuthSessionManager()
@@ -98,9 +108,15 @@ class AuthSession(models.Model):
         return not self.revoked_at and self.ends_at > timezone.now()
 
     @property
-    def device(self) -> str:
-        """The device in words, like "Firefox on Linux"."""
-        return devices.describe(self.user_agent)
+    def reuse_device(self) -> str:
+        """In words, who brought the token that ended the session."""
+        return devices.describe(self.reuse_user_agent)
+
+    @property
+    def parties(self) -> tuple[Any, ...]:
+        """For the log: whose session it was and where, and who brought the token that ended it."""
+        kept = (self.pk, self.user_id, self.device, self.ip_address)
+        return (*kept, self.reuse_device, self.reuse_ip_address)
 
     @property
     def ends_at(self) -> datetime:

@@ -26,6 +26,10 @@ pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
 DAY = timedelta(days=1)
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+PHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+)
 LIST = "admin:tokenauth_authsession_changelist"
 
 #: A site with an admin of its own, for whichever user model is on.
@@ -138,6 +142,44 @@ def test_a_device_that_calls_itself_by_many_words_is_cut(admin, user):
     session = SessionFactory(user=user, request=request)
     assert "toaster " * 8 not in admin.get(reverse(LIST)).text
     assert "toaster " * 40 in admin.get(detail(session)).text
+
+
+def test_the_staff_parse_no_device(admin, session, monkeypatch):
+    """Neither in the list nor on a session's page: one person's must not keep a worker busy."""
+    admin.get(reverse(LIST))
+    monkeypatch.setattr("tokenauth.session.devices.read", None)
+    for url in (reverse(LIST), detail(session)):
+        assert "Firefox on Linux" in admin.get(url).text
+
+
+@pytest.mark.parametrize("reason", [RevokeReason.REUSE, RevokeReason.MISMATCH])
+def test_the_page_of_a_stolen_session_shows_the_evidence(admin, session, reason):
+    """Device and address of the session, and of who brought the token."""
+    end(
+        session,
+        revoked_at=timezone.now(),
+        revoke_reason=reason,
+        reuse_ip_address="203.0.113.9",
+        reuse_user_agent=PHONE,
+    )
+    html = admin.get(detail(session)).text
+    assert "Who brought the token that ended it" in html
+    for shown in ("Firefox on Linux", "192.0.2.7", "Mobile Safari on iOS", "203.0.113.9", PHONE):
+        assert shown in html
+
+
+def test_the_page_of_any_other_session_speaks_of_no_evidence(admin, session):
+    """There is none."""
+    end(session, revoked_at=timezone.now(), revoke_reason=RevokeReason.ADMIN)
+    assert "Who brought" not in admin.get(detail(session)).text
+
+
+def test_evidence_without_headers_is_shown_as_unknown(admin, session):
+    """Whoever steals a token may send no user agent."""
+    end(session, revoked_at=timezone.now(), revoke_reason=RevokeReason.REUSE)
+    html = admin.get(detail(session)).text
+    assert "Who brought the token that ended it" in html
+    assert "Unknown device" in html
 
 
 def test_an_empty_list_offers_nothing_to_do(admin):

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.middleware import RemoteUserMiddleware
@@ -13,6 +14,7 @@ from django.utils import timezone
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory, UserFactory
 from tokenauth.models import AuthSession
+from tokenauth.pages.views import PER_PAGE
 from tokenauth.pages.wording import AT_MOST, ENDINGS, GREETINGS, ago
 from tokenauth.session.devices import kind_of
 from tokenauth.session.transitions import RevokeReason
@@ -339,10 +341,84 @@ def test_every_reason_has_its_words():
 
 
 @pytest.mark.parametrize("count", [1, 15])
-def test_the_page_costs_three_queries(client, alice, django_assert_num_queries, count):
-    """Who, what is live, what has ended: however many."""
+def test_the_page_costs_four_queries(client, alice, django_assert_num_queries, count):
+    """Who, what is live and how much, what has ended: however many."""
     for _ in range(count):
         session_on("Edge on Windows", alice)
         session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="reuse")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         devices_page(client)
+
+
+# Many
+
+
+@pytest.fixture
+def many(client, alice, settings):
+    """Two hundred devices, each seen an hour later than the one before, and after this one."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = None
+    (columns,) = AuthSession.objects.values()
+    for n in range(200):
+        columns |= {"id": uuid4(), "device": f"Browser {n:03}"}
+        columns["last_seen_at"] += timedelta(hours=1)
+        AuthSession.objects.create(**columns)
+
+
+def page_of(client, number):
+    return client.get(reverse("tokenauth:session_list"), {"page": number}, secure=True).text
+
+
+def listed(page):
+    """The devices of a page, in its order; this one is "this"."""
+    found = ["this" if "This device" in row else text(row) for row in rows(page)]
+    return [name if name == "this" else re.search(r"Browser (\d+)", name)[1] for name in found]
+
+
+def test_many_devices_are_told_page_by_page(client, many):
+    """Each once, the last seen first, but this one before all."""
+    pages = [listed(page_of(client, n)) for n in range(1, 10)]
+    assert [len(page) for page in pages] == [PER_PAGE] * 8 + [1]
+    assert [name for page in pages for name in page] == [
+        "this",
+        *(f"{n:03}" for n in reversed(range(200))),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "links"),
+    [
+        (1, {"next": "2"}),
+        (4, {"prev": "3", "next": "5"}),
+        (9, {"prev": "8"}),
+        (77, {"prev": "8"}),
+        ("x", {"next": "2"}),
+    ],
+)
+def test_a_page_leads_to_the_ones_beside_it(client, many, number, links):
+    """A number that is none, or of a page that is gone, breaks nothing."""
+    nav = re.search(
+        r'<nav class="tokenauth-pages" aria-label="[^"]+">.*?</nav>',
+        page_of(client, number),
+        re.DOTALL,
+    )[0]
+    assert dict(re.findall(r'<a rel="(\w+)" href="\?page=(\d+)">', nav)) == links
+    assert re.search(r"Page \d of 9", text(nav))
+
+
+def test_few_devices_are_on_one_page(client, alice):
+    """With nothing that leads to another."""
+    assert "<nav" not in devices_page(client)
+
+
+def test_everything_else_can_be_signed_out_from_any_page(client, many):
+    """Also from the last, which may list a single device."""
+    page = page_of(client, 9)
+    assert len(rows(page)) == 1
+    assert "Sign out everywhere else" in page
+    assert "nowhere else" not in page
+
+
+def test_looking_at_devices_parses_none(client, many, monkeypatch):
+    """That was done when they signed in: one person's page must not keep a worker busy."""
+    monkeypatch.setattr("tokenauth.session.devices.read", None)
+    assert len(rows(devices_page(client))) == PER_PAGE

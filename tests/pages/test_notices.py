@@ -54,7 +54,10 @@ def alice():
 
 def request_from(device, host="app.site.test", **headers):
     return RequestFactory().get(
-        "/", HTTP_HOST=host, HTTP_USER_AGENT=AGENTS[device], REMOTE_ADDR="192.0.2.7", **headers
+        "/",
+        HTTP_HOST=host,
+        HTTP_USER_AGENT=AGENTS[device],
+        **{"REMOTE_ADDR": "192.0.2.7"} | headers,
     )
 
 
@@ -125,6 +128,18 @@ def test_a_device_is_known_for_as_long_as_the_history(alice, changes, sent):
     assert len(mail.outbox) == sent
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_asking_whether_a_device_is_new_parses_no_old_one(
+    alice, monkeypatch, django_assert_num_queries, known
+):
+    """Two queries, and nothing for each sign-in that somebody ever made."""
+    start(alice, "Edge on Windows")
+    session = start(alice, "Edge on Windows" if known else "Chrome on Android")
+    monkeypatch.setattr("tokenauth.session.devices.read", None)
+    with django_assert_num_queries(1 if known else 2):
+        assert notices.is_new_device(session) is not known
+
+
 def test_another_persons_device_is_not_known(alice):
     """Each account has its own."""
     start(UserFactory(), "Edge on Windows")
@@ -178,6 +193,29 @@ def test_a_theft_sends_a_notice(alice):
     steal(alice)
     assert subjects() == [REUSE]
     assert "used twice" in mail.outbox[0].body
+
+
+def test_a_notice_of_theft_names_both_who_used_the_token(alice):
+    """Either may be the thief: the owner knows which device and which place are theirs."""
+    steal(alice, request_from("Chrome on Android", REMOTE_ADDR="203.0.113.9"))
+    (message,) = mail.outbox
+    for line in (
+        "Device: Firefox on Linux",
+        "IP address: 192.0.2.7",
+        "Device of the second use: Chrome on Android",
+        "IP address of the second use: 203.0.113.9",
+    ):
+        assert line in message.body.splitlines()
+        label, value = line.split(": ")
+        assert re.search(f">{label}</th><td>{value}</td>", html_of(message))
+
+
+def test_a_notice_of_theft_says_what_is_known_of_the_second_use(alice):
+    """Without an address it names none."""
+    steal(alice, request_from("Unknown device", REMOTE_ADDR=""))
+    (message,) = mail.outbox
+    assert "Device of the second use: Unknown device" in message.body
+    assert "IP address of" not in message.body + html_of(message)
 
 
 # What it says

@@ -1,8 +1,17 @@
 """Which device a request came from: headers are anybody's words."""
 
 import pytest
+from django.utils import translation
 
-from tokenauth.session.devices import MAX_USER_AGENT_LENGTH, client_ip, describe, user_agent
+from tokenauth.session.devices import (
+    MAX_PARSED_LENGTH,
+    MAX_USER_AGENT_LENGTH,
+    client_ip,
+    describe,
+    kind_of,
+    translated,
+    user_agent,
+)
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
 SAFARI = (
@@ -87,9 +96,59 @@ def test_only_an_entry_that_our_own_proxy_wrote_is_believed(proxies, forwarded, 
         ("Mozilla/5.0 (X11; Linux x86_64)", "Linux"),
         ("", ""),
         ("<script>alert(1)</script>", ""),
+        ("; Karbonn ; Build", ""),
     ],
-    ids=["firefox", "safari", "curl", "system-only", "empty", "nonsense"],
+    ids=["firefox", "safari", "curl", "system-only", "empty", "nonsense", "ua-parser-fails"],
 )
 def test_a_device_is_told_in_words(agent, words):
     """People recognise "Firefox on Linux"; nothing is said rather than something wrong."""
     assert describe(agent) == words
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh-hans"])
+def test_what_is_stored_knows_no_language(language):
+    """It is written by one person's request and read by others, staff among them."""
+    with translation.override(language):
+        assert describe(FIREFOX) == "Firefox on Linux"
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("Firefox on Linux", "Linux 上的 Firefox"),
+        ("Made on Mars on Linux", "Linux 上的 Made on Mars"),
+        ("curl", "curl"),
+        ("", ""),
+    ],
+)
+def test_a_stored_device_is_told_in_the_readers_language(device, words):
+    """The system is what comes last: a browser may call itself anything."""
+    with translation.override("zh-hans"):
+        assert translated(device) == words
+
+
+APPS = {
+    "facebook": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Mobile/15E148 [FBAN/FBIOS;FBAV/468.0.0.36.104;FBBV/604023221;"
+    "FBDV/iPhone14,5;FBMD/iPhone;FBSN/iOS;FBSV/17.5.1;FBSS/3;FBCR/;FBID/phone;FBLC/de_DE;FBOP/80]",
+    "instagram": "Mozilla/5.0 (Linux; Android 14; SM-S918B Build/UP1A.231005.007; wv) "
+    "AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/126.0.6478.71 Mobile Safari/537.36 "
+    "Instagram 336.0.0.35.90 Android (34/14; 450dpi; 1080x2115; samsung; SM-S918B; dm3q; qcom; "
+    "de_DE; 610419757)",
+}
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [("facebook", "Facebook on iOS"), ("instagram", "Instagram on Android")],
+)
+def test_the_longest_that_real_clients_send_is_understood(app, words):
+    """Browsers within apps send about 250 characters."""
+    assert (describe(APPS[app]), kind_of(APPS[app])) == (words, "phone")
+
+
+def test_what_stands_behind_the_first_characters_is_not_parsed():
+    """The rules take quadratic time, and anybody may send a long header."""
+    assert describe("x" * (MAX_PARSED_LENGTH - 10) + FIREFOX) == ""
+    assert kind_of("x" * (MAX_PARSED_LENGTH - 10) + FIREFOX) == ""
+    assert describe(FIREFOX + "x" * MAX_USER_AGENT_LENGTH) == "Firefox on Linux"

@@ -9,6 +9,7 @@ of its end alone. tests/admin/test_scale.py asks PostgreSQL for its plans, and
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, cast
 
 from django.contrib import admin
@@ -21,7 +22,9 @@ from django.db import models
 from django.db.models.functions import Least
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -254,3 +257,11 @@ def search(queryset: models.QuerySet[AuthSession], term: str) -> models.QuerySet
         # PostgreSQL would read everybody's in the order of the list, hoping to meet theirs soon.
         queryset = queryset.order_by(Least("last_seen_at", "last_seen_at").desc())
     return queryset.filter(user__in=pks)
+
+
+def moment(when: datetime, text: str = "") -> str:
+    """Return a moment as ``text``, or as its day, and exactly to who points at it."""
+    local = timezone.localtime(when) if timezone.is_aware(when) else when
+    exact = date_format(local, "DATETIME_FORMAT")
+    html = '<time datetime="{}" title="{}">{}</time>'
+    return format_html(html, local.isoformat(), exact, text or date_format(local, "DATE_FORMAT"))

@@ -1,6 +1,5 @@
 """Staff see every session, and end any of them at once."""
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,8 +16,6 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import NoReverseMatch, URLPattern, path, reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.text import Truncator
@@ -27,7 +24,8 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from tokenauth.models import AuthSession
 from tokenauth.pages import wording
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.devices import translated
+from tokenauth.session.transitions import AuthSessionQuerySet, RevokeReason
 
 from . import chart, listing, staff
 from .users import AuthSessionsUserAdminMixin, extend_default_user_admin
@@ -37,6 +35,11 @@ __all__ = ["AuthSessionAdmin", "AuthSessionsUserAdminMixin"]
 #: What an address may filter by: what our own links do.
 FILTERS = {listing.StatusFilter.parameter_name, listing.PersonFilter.parameter_name}
 TIMES = set[str]().union(*listing.TIMES.values())
+#: On the page of a session that ended because of a token that came.
+EVIDENCE = (
+    gettext_lazy("Who brought the token that ended it"),
+    {"fields": ("reuse_device", "reuse_user_agent", "reuse_ip_address")},
+)
 
 
 @admin.register(AuthSession)
@@ -50,14 +53,14 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
     actions = ("revoke",)
     list_display = (
         "person",
-        "device",
+        "device_name",
         "address",
         "last_seen",
         "signed_in",
         "expires",
         "state",
     )
-    list_display_links = ("device",)
+    list_display_links = ("device_name",)
     list_filter = (listing.StatusFilter, listing.PersonFilter)  # and see get_list_filter
     list_select_related = ("user",)
     paginator = listing.BoundedPaginator
@@ -67,7 +70,7 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
     search_help_text = lazy(listing.search_help, str)()
     fieldsets = (
         (gettext_lazy("Person"), {"fields": ("user", "backend")}),
-        (gettext_lazy("Device"), {"fields": ("device", "user_agent", "ip_address")}),
+        (gettext_lazy("Device"), {"fields": ("device_name", "user_agent", "ip_address")}),
         (
             gettext_lazy("Life"),
             {
@@ -97,10 +100,15 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         return format_html('<a href="{}">{}</a>', url, name)
 
     @admin.display(description=gettext_lazy("device"))
-    def device(self, session: AuthSession) -> str:
+    def device_name(self, session: AuthSession) -> str:
         """Name the browser and the system; else what it calls itself, which may be long."""
-        name = session.device or Truncator(session.user_agent).chars(60)
+        name = translated(session.device) or Truncator(session.user_agent).chars(60)
         return name or _("Unknown device")
+
+    @admin.display(description=gettext_lazy("device"))
+    def reuse_device(self, session: AuthSession) -> str:
+        """Name the browser and the system of who brought the token that ended the session."""
+        return translated(session.reuse_device) or _("Unknown device")
 
     @admin.display(description=gettext_lazy("IP address"))
     def address(self, session: AuthSession) -> str | None:
@@ -110,22 +118,22 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
     @admin.display(description=gettext_lazy("last seen"), ordering="last_seen_at")
     def last_seen(self, session: AuthSession) -> str:
         """Say how long ago, and exactly when to who asks."""
-        return moment(session.last_seen_at, wording.ago(session.last_seen_at))
+        return listing.moment(session.last_seen_at, wording.ago(session.last_seen_at))
 
     @admin.display(description=gettext_lazy("signed in"), ordering="created_at")
     def signed_in(self, session: AuthSession) -> str:
         """Show the day."""
-        return moment(session.created_at)
+        return listing.moment(session.created_at)
 
     @admin.display(description=gettext_lazy("expires"), ordering="expires_at")
     def expires(self, session: AuthSession) -> str:
         """Show the day."""
-        return moment(session.expires_at)
+        return listing.moment(session.expires_at)
 
     @admin.display(description=gettext_lazy("revoked"), ordering="revoked_at")
     def revoked(self, session: AuthSession) -> str:
         """Show the day."""
-        return moment(session.revoked_at) if session.revoked_at else ""
+        return listing.moment(session.revoked_at) if session.revoked_at else ""
 
     @admin.display(description=gettext_lazy("status"))
     def state(self, session: AuthSession) -> str:
@@ -135,6 +143,11 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         if not session.active:
             return _("expired")
         return _("active (this session)") if session.is_current else pgettext("session", "active")
+
+    def get_fieldsets(self, request: HttpRequest, obj: AuthSession | None = None) -> Any:
+        """Add the evidence, where there is some."""
+        by_token = obj and obj.revoke_reason in {RevokeReason.REUSE, RevokeReason.MISMATCH}
+        return [*super().get_fieldsets(request, obj), *([EVIDENCE] if by_token else [])]
 
     # What is listed
 
@@ -246,7 +259,7 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         session: AuthSession = context["original"]
         session.is_current = session.pk == staff.current_session(request)
         context["can_revoke"] = session.active and self.has_revoke_permission(request)
-        context["subtitle"] = self.device(session)
+        context["subtitle"] = self.device_name(session)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Who may
@@ -282,14 +295,6 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
         actions: dict[str, Any] = super().get_actions(request, *where)
         actions.pop("delete_selected", None)
         return actions
-
-
-def moment(when: datetime, text: str = "") -> str:
-    """Return a moment as ``text``, or as its day, and exactly to who points at it."""
-    local = timezone.localtime(when) if timezone.is_aware(when) else when
-    exact = date_format(local, "DATETIME_FORMAT")
-    html = '<time datetime="{}" title="{}">{}</time>'
-    return format_html(html, local.isoformat(), exact, text or date_format(local, "DATE_FORMAT"))
 
 
 extend_default_user_admin(admin.site)

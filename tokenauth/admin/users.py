@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 
 from tokenauth.models import AuthSession
+from tokenauth.pages.wording import Entry
 from tokenauth.session.transitions import RevokeReason
 
 from . import staff
@@ -49,6 +50,10 @@ class AuthSessionInline(admin.TabularInline):  # type: ignore[type-arg]  # gener
         self.may_sign_out = staff.may_revoke(request)
         self.sign_out_url = f"admin:{url_name(self.parent_model)}"
         return super().get_formset(request, obj, **kwargs)
+
+    def entries(self) -> list[Entry]:
+        """Return what the template shows."""
+        return [Entry(session) for session in self.newest]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: a session starts by signing in."""

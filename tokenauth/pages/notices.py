@@ -26,7 +26,7 @@ from django.utils.translation import gettext_noop
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
-from tokenauth.session.devices import describe
+from tokenauth.session.devices import translated
 from tokenauth.session.transitions import RevokeReason
 
 log = logging.getLogger("tokenauth.security")
@@ -62,8 +62,7 @@ def is_new_device(session: AuthSession) -> bool:
     since = timezone.now() - conf.HISTORY_LIFETIME
     recent = others.filter(Q(revoked_at=None) | Q(revoked_at__gt=since), expires_at__gt=since)
     known = recent.exclude(revoke_reason__in=UNTRUSTED).order_by()
-    agents = known.values_list("user_agent", flat=True).distinct()
-    return session.device not in map(describe, agents) and others.exists()
+    return not known.filter(device=session.device).exists() and others.exists()
 
 
 def send_after_commit(name: str, session: AuthSession, request: HttpRequest | None) -> None:
@@ -95,8 +94,10 @@ def compose(
     heading = _(SUBJECTS[name])
     context = {
         "heading": heading,
-        "device": session.device or _("Unknown device"),
+        "device": translated(session.device) or _("Unknown device"),
         "ip_address": session.ip_address,
+        "reuse_device": translated(session.reuse_device) or _("Unknown device"),
+        "reuse_ip_address": session.reuse_ip_address,
         "when": timezone.now(),
         "username": session.user.get_username(),
         **site,

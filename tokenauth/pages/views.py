@@ -11,6 +11,8 @@ from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
+from django.core.paginator import Paginator
+from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, resolve_url
 from django.utils.decorators import method_decorator
@@ -22,12 +24,16 @@ from django.views.generic import TemplateView, View
 
 from tokenauth.conf import conf
 from tokenauth.request.credentials import credentials_of
+from tokenauth.session.devices import translated
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
 from .forms import LoginForm
 from .wording import Entry, recently_ended, why_signed_out
 
 log = logging.getLogger("tokenauth.security")
+
+#: How many active sessions a page lists.
+PER_PAGE = 25
 
 
 class LoginView(auth_views.LoginView):
@@ -95,15 +101,19 @@ class SessionListView(LoginRequiredMixin, TemplateView):
     template_name = "tokenauth/session_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """List the active sessions, the one that asks first, and those that ended lately."""
+        """List a page of the active sessions, the one that asks first, and what ended lately."""
         credentials = credentials_of(self.request)
         sessions = sessions_of(credentials)
         current = credentials.session.pk if credentials.session else None
-        entries = [Entry(session, session.pk == current) for session in sessions]
-        entries.sort(key=lambda entry: not entry.is_current)
+        own_first = sessions.order_by(
+            Case(When(pk=current, then=0), default=1), "-last_seen_at", "pk"
+        )
+        page = Paginator(own_first, PER_PAGE).get_page(self.request.GET.get("page"))
+        entries = [Entry(session, session.pk == current) for session in page]
         ended = recently_ended(credentials.get_user())
         stolen = any(entry.was_stolen for entry in ended)
-        return super().get_context_data(entries=entries, ended=ended, stolen=stolen, **kwargs)
+        context = {"page": page, "entries": entries, "ended": ended, "stolen": stolen}
+        return super().get_context_data(**context, **kwargs)
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")
@@ -123,7 +133,8 @@ class SessionRevokeView(SessionFormView):
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """End one of the person's sessions; anybody else's is not found."""
         page, device = revoke_own(request, pk)
-        text = _("Signed out of %(device)s.") % {"device": device or _("an unknown device")}
+        name = translated(device) or _("an unknown device")
+        text = _("Signed out of %(device)s.") % {"device": name}
         messages.success(request, text, fail_silently=True)
         return redirect(page)
 

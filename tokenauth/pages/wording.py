@@ -15,7 +15,7 @@ from tokenauth.exceptions import SessionSuspended
 from tokenauth.models import AuthSession
 from tokenauth.request.cookies import Presentation
 from tokenauth.session import users
-from tokenauth.session.devices import Kind, kind_of
+from tokenauth.session.devices import translated
 from tokenauth.session.transitions import RevokeReason, is_in_flight
 
 #: How long and how many ended sessions are shown to their owner.
@@ -104,12 +104,7 @@ class Entry:
     @property
     def device(self) -> str:
         """The device in words."""
-        return self.session.device or _("Unknown device")
-
-    @property
-    def kind(self) -> Kind:
-        """Which kind of device it is."""
-        return kind_of(self.session.user_agent)
+        return translated(self.session.device) or _("Unknown device")
 
     @property
     def last_seen(self) -> str:

@@ -5,15 +5,47 @@ Headers are anybody's words: they are cut, cleaned and shown, never trusted.
 
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
+
+from tokenauth.conf import conf
+
+if TYPE_CHECKING:
+    from ua_parser import Result
 
 Kind = Literal["desktop", "phone", "tablet", ""]
 
 MAX_USER_AGENT_LENGTH = 512
+MAX_DEVICE_LENGTH = 255
+#: What is parsed of it. Some of ua-parser's rules take quadratic time: written to be slow, 512
+#: characters keep it busy three times as long as 256, in which browsers say who they are.
+MAX_PARSED_LENGTH = 256
 #: Systems of phones; what is sold as a tablet says so in the name of its device.
 PHONES = {"iOS", "Android", "KaiOS", "Windows Phone", "BlackBerry OS", "Firefox OS"}
+
+
+def origin_of(request: HttpRequest | None) -> dict[str, str | None]:
+    """Return where a request came from and what its client calls itself."""
+    meta = request.META if request else {}
+    return {
+        "ip_address": client_ip(meta, conf.TRUSTED_PROXY_COUNT),
+        "user_agent": user_agent(meta),
+    }
+
+
+def device_of(request: HttpRequest | None, described: str = "") -> dict[str, str | None]:
+    """Return the columns that say which device a request came from.
+
+    The words are left out when they are those of ``described``, the row's user agent: parsing is
+    slow.
+    """
+    columns = origin_of(request)
+    agent = str(columns["user_agent"])
+    if agent == described:
+        return columns
+    return columns | {"device": describe(agent), "device_kind": kind_of(agent)}
 
 
 def user_agent(meta: Mapping[str, Any]) -> str:
@@ -50,22 +82,27 @@ def clean_ip(text: str) -> str | None:
 
 
 def describe(agent: str) -> str:
-    """Return a user agent in words, like "Firefox on Linux"; empty if it says nothing."""
-    from ua_parser import parse  # noqa: PLC0415  # its rules take longer to load than the rest of us
+    """Return a user agent in words, like "Firefox on Linux"; empty if it says nothing.
 
-    result = parse(agent)
+    In English: it is stored, for readers of any language (``translated``).
+    """
+    result = read(agent)
     browser = result.user_agent.family if result.user_agent else ""
     system = result.os.family if result.os else ""
-    if browser and system:
-        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
-    return browser or system
+    return " on ".join(filter(None, [browser, system]))[:MAX_DEVICE_LENGTH]
+
+
+def translated(device: str) -> str:
+    """Return a stored device in the language that is active."""
+    browser, on, system = device.rpartition(" on ")
+    if not on:
+        return device
+    return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
 
 
 def kind_of(agent: str) -> Kind:
     """Return which kind of device a user agent belongs to; empty if it says nothing of use."""
-    from ua_parser import parse  # noqa: PLC0415  # see above
-
-    result = parse(agent)
+    result = read(agent)
     device = result.device
     name = f"{device.family} {device.brand}" if device else ""
     if any(word in name for word in ("Tablet", "iPad", "Kindle")):
@@ -73,3 +110,13 @@ def kind_of(agent: str) -> Kind:
     if result.os is None or "TV" in name:
         return ""
     return "phone" if result.os.family in PHONES else "desktop"
+
+
+def read(agent: str) -> "Result":
+    """Parse the beginning of a user agent: once, for the parser remembers the last ones."""
+    import ua_parser  # noqa: PLC0415  # its rules take longer to load than the rest of us
+
+    try:
+        return ua_parser.parse(agent[:MAX_PARSED_LENGTH])
+    except ValueError:  # "; Karbonn ; Build" fits a rule that then finds no name
+        return ua_parser.Result(None, None, None, agent)

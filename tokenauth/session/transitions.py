@@ -66,10 +66,11 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         """Update the rows that are still as this set describes them; return how many were."""
         return insist(self.db, partial(self.update, **changes))
 
-    def revoke(self, reason: str, request: HttpRequest | None = None) -> int:
+    def revoke(self, reason: str, request: HttpRequest | None = None, **changes: Any) -> int:
         """End these sessions at once, and return how many were still active.
 
         A session that another process ended in the meantime is neither counted nor signalled.
+        ``changes`` are further columns to write with it.
         """
         ids = list(
             self.using(router.db_for_write(self.model))
@@ -77,12 +78,15 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
             .order_by()
             .values_list("pk", flat=True)
         )
-        return sum(self._revoke_batch(batch, reason, request) for batch in batched(ids))
+        return sum(self._revoke_batch(batch, reason, request, changes) for batch in batched(ids))
 
-    def _revoke_batch(self, ids: list[UUID], reason: str, request: HttpRequest | None) -> int:
+    def _revoke_batch(
+        self, ids: list[UUID], reason: str, request: HttpRequest | None, changes: dict[str, Any]
+    ) -> int:
         now = timezone.now()
         rows = self.model.objects.at_writer().filter(pk__in=ids)
-        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason)
+        living = rows.filter(revoked_at__isnull=True)
+        living.swap(revoked_at=now, revoke_reason=reason, **changes)
         ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
         # A socket, or another process, that reads Django's own keys finds nobody any more.
         django_rows.delete([row.django_session for row in ended if row.django_session])
@@ -142,7 +146,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             persistent=persistent,
             adopted_from=adopted_from,
             django_session=django_session,
-            **device_of(request),
+            **devices.device_of(request),
         )
         session.expires_at = session.idle_end(now)
         session.token_hash = tokens.new_refresh_token_hash(session)
@@ -232,7 +236,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     @sensitive_variables()
     def _advance(self, session: "AuthSession", request: HttpRequest | None) -> "AuthSession | None":
         now = timezone.now()
-        changes: dict[str, Any] = dict(device_of(request)) if request else {}
+        changes: dict[str, Any] = {}
+        changes |= devices.device_of(request, session.user_agent) if request else {}
         changes |= {"rotation": session.rotation + 1, "confirmed": False}
         changes |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
         changes["expires_at"] = session.idle_end(now)
@@ -260,17 +265,26 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
         reuse = step is Step.REUSE
         reason = RevokeReason.REUSE if reuse else RevokeReason.MISMATCH
-        if self.at_writer().filter(pk=session.pk).revoke(reason, request):
+        # In the statement that revokes: whoever comes second must not overwrite the first.
+        evidence = {f"reuse_{name}": value for name, value in devices.origin_of(request).items()}
+        if self.at_writer().filter(pk=session.pk).revoke(reason, request, **evidence):
+            for name, value in evidence.items():
+                setattr(session, name, value)
             if reuse:
-                log.warning("Session %s ended: a spent refresh token came back.", session.pk)
+                log.warning(
+                    "Session %s ended: a spent refresh token came back. "
+                    "User %s was on %r at %s; the token came from %r at %s.",
+                    *session.parties,
+                )
                 signals.refresh_token_reused.send_robust(
                     sender=self.model, session=session, request=request
                 )
             else:
                 log.error(
                     "Session %s ended: its refresh token is newer than the database. "
-                    "Was a backup restored, or has a key leaked?",
-                    session.pk,
+                    "Was a backup restored, or has a key leaked? "
+                    "User %s was on %r at %s; the token came from %r at %s.",
+                    *session.parties,
                 )
         raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
 
@@ -347,12 +361,3 @@ def long_ago() -> datetime:
 def days_of(session: "AuthSession", moment: datetime) -> int:
     """Return how many days old a session is. Not a calendar's: all would be new at midnight."""
     return (moment - session.created_at).days
-
-
-def device_of(request: HttpRequest | None) -> dict[str, str | None]:
-    """Return the columns that say which device a request came from."""
-    meta = request.META if request else {}
-    return {
-        "ip_address": devices.client_ip(meta, conf.TRUSTED_PROXY_COUNT),
-        "user_agent": devices.user_agent(meta),
-    }
