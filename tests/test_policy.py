@@ -90,6 +90,18 @@ def test_an_adopted_session_follows_the_policy(settings, browser, user, clock):
     assert not is_in(browser)
 
 
+def test_a_django_session_is_adopted_until_the_site_says_so(settings, browser, user, clock):
+    """One that turns up later was planted; what was adopted before goes on."""
+    settings.TOKENAUTH_ADOPT_UNTIL = timezone.now() + timedelta(days=1)
+    late = Client(headers={"X-Forwarded-Proto": "https"})
+    for client in (browser, late):
+        client.force_login(user)
+    assert is_in(browser)
+    clock.shift(timedelta(days=1))
+    assert is_in(browser)
+    assert not is_in(late)
+
+
 @every_way
 @pytest.mark.parametrize("at_close", [True, False], ids=["at-close", "stays"])
 def test_a_site_may_sign_out_with_the_browser(settings, browser, user, way, at_close):
