@@ -67,6 +67,9 @@ if DEBUG:
 TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=30)
 TOKENAUTH_GRACE_PERIOD = timedelta(seconds=5)
 
+# Nobody signed in here before tokenauth; a site that moves to it sets TOKENAUTH_ADOPT_UNTIL.
+TOKENAUTH_ADOPT_DJANGO_SESSIONS = False
+
 LOGIN_URL = "tokenauth:login"
 LOGIN_REDIRECT_URL = "private"
 LOGOUT_REDIRECT_URL = "home"

@@ -23,7 +23,14 @@ from django.core.management import CommandParser, load_command_class
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tokenauth
-from tokenauth.conf import Conf, SecureUnlessDebug, Setting, TokenLifetime
+from tokenauth.conf import (
+    BrowserLifetime,
+    Conf,
+    IdleLifetime,
+    SecureUnlessDebug,
+    Setting,
+    TokenLifetime,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 PACKAGE = Path(tokenauth.__file__).parent
@@ -52,6 +59,8 @@ def summary(setting: Setting[Any]) -> str:
     names = [kind.__name__.replace("NoneType", "None") for kind in setting.fits]
     kinds = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     default = f"`{literal(setting.default)}`"
+    if isinstance(setting, IdleLifetime | BrowserLifetime):
+        default = f"`SESSION_COOKIE_AGE` if the site has set that, else {default}"
     if isinstance(setting, TokenLifetime):
         name = setting.name.removeprefix("TOKENAUTH_")
         default = f'`SIMPLE_JWT["{name}"]` if the site has that, else {default}'

@@ -6,12 +6,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.response import Response
-from rest_framework.test import APIRequestFactory
+from rest_framework.test import APIRequestFactory, force_authenticate
 
 from tests.factories import SessionFactory, UserFactory
 from tests.views import Ping
+from tokenauth.api.views import SessionView
 from tokenauth.authentication import CookieTokenAuthentication
 from tokenauth.models import AuthSession
 from tokenauth.session import tokens
@@ -163,9 +164,47 @@ def test_what_rest_framework_overwrites_changes_nothing(browser, session, user, 
 
 
 def test_without_the_middleware_the_developer_is_told_what_to_edit():
-    """Not an AttributeError."""
+    """Not an AttributeError, where a view needs to know the session."""
     with pytest.raises(ImproperlyConfigured, match="Edit your MIDDLEWARE setting"):
-        Ping.as_view()(APIRequestFactory().get(PING))
+        SessionView.as_view()(APIRequestFactory().get("/auth/api/session/"))
+
+
+@pytest.fixture(params=[SessionAuthentication, CookieTokenAuthentication])
+def answer(request, monkeypatch):
+    """A function that calls a view without any middleware, by DRF's authentication and by ours."""
+    monkeypatch.setattr(Ping, "authentication_classes", [request.param])
+
+    def send(user=None, *, method="get", **kwargs):
+        ping = getattr(APIRequestFactory(**kwargs), method)(PING)
+        if user is not None:
+            ping.user = user
+        return Ping.as_view()(ping)
+
+    return send
+
+
+def test_a_user_set_by_hand_counts_without_the_middleware(answer, user):
+    """A unit test of a view puts them there, as with DRF's SessionAuthentication."""
+    assert answer(user).data["username"] == user.get_username()
+
+
+def test_nobody_set_by_hand_is_nobody_without_the_middleware(answer):
+    """Nor an error of ours: a view open to all can be called like that."""
+    for nobody in (None, AnonymousUser(), UserFactory(is_active=False)):
+        assert answer(nobody).status_code in {401, 403}
+
+
+def test_a_user_set_by_hand_needs_the_csrf_token_where_the_factory_asks(answer, user):
+    """``enforce_csrf_checks`` does what it says."""
+    assert answer(user, method="post").status_code == 200
+    assert answer(user, method="post", enforce_csrf_checks=True).status_code == 403
+
+
+def test_force_authenticate_needs_no_middleware(user):
+    """DRF's own tool for that."""
+    request = APIRequestFactory().post(PING)
+    force_authenticate(request, user)
+    assert Ping.as_view()(request).data["username"] == user.get_username()
 
 
 def test_a_person_of_djangos_session_counts_before_it_is_adopted(user):

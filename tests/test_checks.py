@@ -1,11 +1,12 @@
 """The system checks: each by its id, with a hint that says what to edit."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from django.conf.urls.i18n import i18n_patterns
+from django.contrib.sessions.backends import signed_cookies
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import run_checks
 from django.core.management import call_command
@@ -22,6 +23,7 @@ SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
 FUNCTION = f"{__name__}.function_middleware"
+SIGNED_COOKIES = "django.contrib.sessions.backends.signed_cookies"
 
 REDIS = {
     "default": {
@@ -40,6 +42,25 @@ def live_site(settings):
 
 def function_middleware(get_response):
     return get_response
+
+
+class SessionStore(signed_cookies.SessionStore):
+    """A site's own, for the engine that is this module."""
+
+
+class AuthRouter:
+    """That of Django's documentation: people in a database of their own."""
+
+    def db_for_write(self, model, **hints):
+        return "auth_db" if model._meta.app_label in self.labels else None
+
+    labels = {"auth", "contenttypes", "tests"}
+
+
+class WholeAuthRouter(AuthRouter):
+    """The same, with their sessions beside them."""
+
+    labels = {*AuthRouter.labels, "tokenauth"}
 
 
 class Bare:
@@ -75,6 +96,12 @@ class TranslatedUnderAnotherName:
     urlpatterns = i18n_patterns(
         path("auth/", include(("tokenauth.urls", "tokenauth"), namespace="accounts"))
     )
+
+
+@pytest.fixture(autouse=True)
+def adoption_ends(settings):
+    """What every site is asked for, and most of these sites have."""
+    settings.TOKENAUTH_ADOPT_UNTIL = date(2030, 1, 1)
 
 
 def found():
@@ -128,7 +155,11 @@ CASES = {
     "negative-limit": (ours(MAX_SESSIONS_PER_USER=-1), ["E010"]),
     "no-session-for-anybody": (ours(MAX_SESSIONS_PER_USER=0), ["E010"]),
     "negative-proxies": (ours(TRUSTED_PROXY_COUNT=-1), ["E010"]),
-    "access-outlives-refresh": (ours(REFRESH_TOKEN_LIFETIME=900), ["E011"]),
+    "access-outlives-refresh": (ours(REFRESH_TOKEN_LIFETIME=900), ["W006"]),
+    "access-outlives-cookie-age": ({"SESSION_COOKIE_AGE": 900}, ["W006"]),
+    "access-and-grace-outlive-cookie-age": ({"SESSION_COOKIE_AGE": 300}, ["W002", "W006"]),
+    "cookie-age-outlives-session": ({"SESSION_COOKIE_AGE": 365 * 86400}, ["W005"]),
+    "text-for-cookie-age": ({"SESSION_COOKIE_AGE": "900"}, ["E007", "E007"]),
     "refresh-outlives-session": (ours(SESSION_LIFETIME=86400 * 29), ["W005"]),
     "bearer-lifetime-outlives-session": (
         {"SIMPLE_JWT": {"REFRESH_TOKEN_LIFETIME": timedelta(days=365)}},
@@ -154,7 +185,11 @@ CASES = {
     "text-for-notices": (ours(SEND_NOTICES="yes"), ["E007"]),
     "misspelt": (ours(ACCESS_TOKEN_LIFETYME=5), ["W001"]),
     "long-grace": (ours(GRACE_PERIOD=451), ["W002"]),
-    "signed-cookies": ({"SESSION_ENGINE": checks.SIGNED_COOKIES}, ["W003"]),
+    "signed-cookies": ({"SESSION_ENGINE": SIGNED_COOKIES}, ["W003"]),
+    "made-from-signed-cookies": ({"SESSION_ENGINE": __name__}, ["W003"]),
+    "adopts-for-ever": (ours(ADOPT_UNTIL=None), ["W007"]),
+    "text-for-date": (ours(ADOPT_UNTIL="2030-01-01"), ["E007"]),
+    "people-elsewhere": ({"DATABASE_ROUTERS": [AuthRouter()]}, ["E017"]),
     "plain-http": (ours(COOKIE_SECURE=False), ["W004"]),
     "debug": ({"DEBUG": True}, ["W004"]),
     "cache-of-one-process": (backend("django.core.cache.backends.locmem.LocMemCache"), ["W010"]),
@@ -224,9 +259,15 @@ GOOD = {
     "refresh-lives-as-long": ours(SESSION_LIFETIME=timedelta(days=30)),
     "samesite-none": ours(COOKIE_SAMESITE="None"),
     "signed-cookies-not-adopted": {
-        "SESSION_ENGINE": checks.SIGNED_COOKIES,
+        "SESSION_ENGINE": SIGNED_COOKIES,
         "TOKENAUTH_ADOPT_DJANGO_SESSIONS": False,
     },
+    "nothing-adopted": ours(ADOPT_DJANGO_SESSIONS=False, ADOPT_UNTIL=None),
+    "people-and-sessions-elsewhere": {"DATABASE_ROUTERS": [WholeAuthRouter()]},
+    "two-weeks-as-policy": {"SESSION_COOKIE_AGE": 1209600},
+    "a-quarter-of-an-hour-as-policy": {"SESSION_COOKIE_AGE": 900} | ours(ACCESS_TOKEN_LIFETIME=300),
+    "a-policy-that-ours-overrules": {"SESSION_COOKIE_AGE": 900}
+    | ours(REFRESH_TOKEN_LIFETIME=86400, BROWSER_SESSION_LIFETIME=43200),
 }
 
 
@@ -290,9 +331,28 @@ def test_manage_py_check_runs_them(settings, capsys):
     assert "tokenauth.E007" in str(caught.value)
 
 
-def test_only_a_deployment_check_minds_plain_http(settings):
-    """Development over http is no mistake."""
-    settings.TOKENAUTH_COOKIE_SECURE = False
+@pytest.mark.parametrize(
+    ("name", "value", "id_"), [("COOKIE_SECURE", False, "W004"), ("ADOPT_UNTIL", None, "W007")]
+)
+def test_only_a_deployment_check_minds_it(settings, name, value, id_):
+    """Development over http is no mistake, and has no Django sessions to adopt."""
+    setattr(settings, f"TOKENAUTH_{name}", value)
     call_command("check", tags=["security"], fail_level="WARNING")
-    with pytest.raises(SystemCheckError, match=r"tokenauth\.W004"):
+    with pytest.raises(SystemCheckError, match=rf"tokenauth\.{id_}"):
         call_command("check", deploy=True, tags=["security"], fail_level="WARNING")
+
+
+@pytest.mark.parametrize(
+    ("options", "held"),
+    [
+        ({"SESSION_COOKIE_AGE": 900}, "Access tokens live 300 seconds only"),
+        (ours(BROWSER_SESSION_LIFETIME=90), "Access tokens live 30 seconds only"),
+        ({"SESSION_COOKIE_AGE": 300}, "The grace period is 50 seconds only"),
+        (ours(ACCESS_TOKEN_LIFETIME=30), "The grace period is 15 seconds only"),
+    ],
+)
+def test_a_check_says_what_holds_where_a_duration_is_cut(settings, options, held):
+    """Nobody has to work out what becomes of their policy."""
+    for name, value in options.items():
+        setattr(settings, name, value)
+    assert any(held in message.msg for message in found())

@@ -10,11 +10,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import LocalePrefixPattern
 from django.utils.functional import Promise
@@ -22,6 +24,7 @@ from django.utils.module_loading import import_string
 
 from .conf import Conf, Duration, Setting, conf
 from .middleware import TokenAuthMiddleware
+from .models import AuthSession
 from .request import cookies, throttling
 from .request.django_sessions.adoption import is_replayable
 from .session.django_rows import engine
@@ -34,8 +37,8 @@ COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def check_site(**kwargs: Any) -> list[CheckMessage]:
-    """Look at MIDDLEWARE and the URLconf."""
-    return [*middleware_errors(), *url_errors()]
+    """Look at MIDDLEWARE, the URLconf and the databases."""
+    return [*middleware_errors(), *url_errors(), *database_errors()]
 
 
 def middleware_errors() -> Iterator[CheckMessage]:
@@ -112,6 +115,18 @@ def changes_with_language(pattern: Any) -> bool:
     return isinstance(pattern, LocalePrefixPattern) or isinstance(text, Promise)
 
 
+def database_errors() -> Iterator[CheckMessage]:
+    """Find sessions that are kept apart from their users: one query joins the two."""
+    ours, theirs = (router.db_for_write(model) for model in (AuthSession, get_user_model()))
+    if ours != theirs:
+        yield Error(
+            f"Sessions are in the database {ours!r}, their users in {theirs!r}.",
+            hint="Edit DATABASE_ROUTERS: route the app label 'tokenauth' to the database of the "
+            "user model.",
+            id="tokenauth.E017",
+        )
+
+
 def known_settings() -> dict[str, Setting[Any]]:
     """Return every setting by its full name."""
     found = [setting for setting in vars(Conf).values() if isinstance(setting, Setting)]
@@ -139,7 +154,7 @@ def unknown_names() -> Iterator[CheckMessage]:
 def value_errors() -> Iterator[CheckMessage]:
     """Find values of a wrong type, and durations and counts out of range."""
     for name, setting in known_settings().items():
-        value = getattr(settings, name, setting.fallback())
+        value = setting.given()
         kinds = " or ".join(kind.__name__ for kind in setting.fits)
         if not isinstance(value, setting.fits) or isinstance(value, bool) != (bool in setting.fits):
             yield Error(
@@ -194,36 +209,45 @@ def choice_errors() -> Iterator[CheckMessage]:
 
 
 def lifetime_errors() -> Iterator[CheckMessage]:
-    """Find lifetimes that contradict each other."""
-    if min(conf.REFRESH_TOKEN_LIFETIME, conf.SESSION_LIFETIME) <= conf.ACCESS_TOKEN_LIFETIME:
+    """Find lifetimes that contradict each other, and say what holds where one is cut."""
+    if conf.SESSION_LIFETIME <= conf.ACCESS_TOKEN_LIFETIME:
         yield Error(
             "The lifetimes are out of order.",
             hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME: it must be shorter than "
-            "TOKENAUTH_REFRESH_TOKEN_LIFETIME and TOKENAUTH_SESSION_LIFETIME.",
+            "TOKENAUTH_SESSION_LIFETIME.",
             id="tokenauth.E011",
         )
     if conf.REFRESH_TOKEN_LIFETIME > conf.SESSION_LIFETIME:
         yield CheckWarning(
             "The idle lifetime is longer than the absolute one, which ends each session first.",
-            hint="Edit TOKENAUTH_REFRESH_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT) or "
-            "TOKENAUTH_SESSION_LIFETIME.",
+            hint="Edit TOKENAUTH_REFRESH_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT, else "
+            "SESSION_COOKIE_AGE) or TOKENAUTH_SESSION_LIFETIME.",
             id="tokenauth.W005",
         )
-    if conf.BROWSER_SESSION_LIFETIME <= conf.ACCESS_TOKEN_LIFETIME:
+    access, grace = seconds(conf.ACCESS_TOKEN_LIFETIME), seconds(conf.GRACE_PERIOD)
+    if is_cut("ACCESS_TOKEN_LIFETIME"):
         yield CheckWarning(
-            "Who does not stay signed in is signed out in the middle of work.",
-            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT): at "
-            "TOKENAUTH_BROWSER_SESSION_LIFETIME or above, such a session ends with its first "
-            "access token, and no refresh prolongs it.",
+            f"Access tokens live {access:g} seconds only: a third of what a session may be idle.",
+            hint="Edit TOKENAUTH_ACCESS_TOKEN_LIFETIME (if unset, it is that of SIMPLE_JWT): set "
+            "it to that or less, for idle time is counted at rotations. Or raise the shorter of "
+            "TOKENAUTH_REFRESH_TOKEN_LIFETIME (if unset, that of SIMPLE_JWT, else "
+            "SESSION_COOKIE_AGE) and TOKENAUTH_BROWSER_SESSION_LIFETIME.",
             id="tokenauth.W006",
         )
-    if conf.GRACE_PERIOD * 2 > conf.ACCESS_TOKEN_LIFETIME:
+    if is_cut("GRACE_PERIOD"):
         yield CheckWarning(
-            "The grace period is longer than half the access token's lifetime.",
+            f"The grace period is {grace:g} seconds only: half of an access token's life.",
             hint="Edit TOKENAUTH_GRACE_PERIOD or TOKENAUTH_ACCESS_TOKEN_LIFETIME: a token is "
             "confirmed only by use after the grace period, and unconfirmed no theft is noticed.",
             id="tokenauth.W002",
         )
+
+
+def is_cut(name: str) -> bool:
+    """Tell whether a duration is shorter than the site, or our default, would have it."""
+    held: timedelta = getattr(conf, name)
+    wanted: timedelta = vars(Conf)[name].wanted()
+    return held < wanted
 
 
 def cookie_errors() -> Iterator[CheckMessage]:
@@ -241,7 +265,7 @@ def cookie_errors() -> Iterator[CheckMessage]:
             id="tokenauth.E013",
         )
     for setting, name in known_settings().items():
-        value = getattr(settings, setting, name.fallback())
+        value = name.given()
         if setting.endswith("_COOKIE_NAME") and value.startswith(("__Host-", "__Secure-")):
             yield Error(
                 f"{setting} has a prefix.",

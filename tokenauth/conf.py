@@ -1,10 +1,11 @@
 """Read the ``TOKENAUTH_*`` settings, each at the moment it is used.
 
 Nothing is remembered between two reads, so ``override_settings`` and a test's fixtures
-work everywhere. Durations are ``timedelta``; a plain number counts as seconds.
+work everywhere. Durations are ``timedelta``; a plain number counts as seconds. What is read is
+what holds: a duration that others leave no room for is cut here, and nowhere else.
 """
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 from django.conf import settings
@@ -27,6 +28,10 @@ class Setting(Generic[T]):
         self.name = f"TOKENAUTH_{name}"
 
     def __get__(self, instance: object, owner: type) -> T:
+        return self.given()
+
+    def given(self) -> T:
+        """Return the value as it stands in the site's settings, else the fallback."""
         value: T = getattr(settings, self.name, self.fallback())
         return value
 
@@ -42,8 +47,16 @@ class Duration(Setting[timedelta]):
         super().__init__(default, timedelta, int, float)
 
     def __get__(self, instance: object, owner: type) -> timedelta:
-        value: Any = super().__get__(instance, owner)
+        return min(self.wanted(), self.cap())
+
+    def wanted(self) -> timedelta:
+        """Return what the site asks for, whether or not it holds."""
+        value: Any = self.given()
         return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+    def cap(self) -> timedelta:
+        """Return the longest that it can be."""
+        return timedelta.max
 
 
 class TokenLifetime(Duration):
@@ -52,7 +65,56 @@ class TokenLifetime(Duration):
     def fallback(self) -> timedelta:
         """Return simplejwt's setting where the site has one, else our own default."""
         site: dict[str, timedelta] = getattr(settings, "SIMPLE_JWT", {})
-        return site.get(self.name.removeprefix("TOKENAUTH_"), self.default)
+        return site.get(self.name.removeprefix("TOKENAUTH_"), self.default_here())
+
+    def default_here(self) -> timedelta:
+        """Return the default of a site that has no simplejwt."""
+        return self.default
+
+
+class IdleLifetime(TokenLifetime):
+    """``REFRESH_TOKEN_LIFETIME``: a site's policy for idle sessions goes before our default."""
+
+    def default_here(self) -> timedelta:
+        """Return SESSION_COOKIE_AGE where the site has set it, else our own default."""
+        return idle_policy(self.default)
+
+
+class BrowserLifetime(Duration):
+    """``BROWSER_SESSION_LIFETIME``: unset, no session outlives one that is kept signed in."""
+
+    def fallback(self) -> timedelta:
+        """Return SESSION_COOKIE_AGE where the site has set it, else our own default."""
+        return idle_policy(self.default)
+
+    def cap(self) -> timedelta:
+        """Let the site's own words hold; what it left out is no longer than the idle lifetime."""
+        if hasattr(settings, self.name):
+            return timedelta.max
+        return min(self.default, conf.REFRESH_TOKEN_LIFETIME)
+
+
+class AccessLifetime(TokenLifetime):
+    """``ACCESS_TOKEN_LIFETIME``: idle time is counted at rotations, so these must come often."""
+
+    def cap(self) -> timedelta:
+        """Return a third of the shorter idle lifetime."""
+        return min(conf.REFRESH_TOKEN_LIFETIME, conf.BROWSER_SESSION_LIFETIME) / 3
+
+
+class GracePeriod(Duration):
+    """``GRACE_PERIOD``: a token is confirmed only by use after it, while it is good."""
+
+    def cap(self) -> timedelta:
+        """Return half of an access token's life."""
+        return conf.ACCESS_TOKEN_LIFETIME / 2
+
+
+def idle_policy(otherwise: timedelta) -> timedelta:
+    """Return ``SESSION_COOKIE_AGE`` where the site has set it; Django's default is no policy."""
+    is_set = settings.is_overridden("SESSION_COOKIE_AGE")  # type: ignore[misc]  # the stubs lack it
+    age: Any = settings.SESSION_COOKIE_AGE if is_set else otherwise
+    return age  # type: ignore[no-any-return]  # seconds count as a duration
 
 
 class SecureUnlessDebug(Setting[bool]):
@@ -69,11 +131,11 @@ class SecureUnlessDebug(Setting[bool]):
 class Conf:
     """The settings, a line each."""
 
-    ACCESS_TOKEN_LIFETIME = TokenLifetime(timedelta(minutes=15))
-    REFRESH_TOKEN_LIFETIME = TokenLifetime(timedelta(days=30))
+    ACCESS_TOKEN_LIFETIME = AccessLifetime(timedelta(minutes=15))
+    REFRESH_TOKEN_LIFETIME = IdleLifetime(timedelta(days=30))
     SESSION_LIFETIME = Duration(timedelta(days=180))
-    BROWSER_SESSION_LIFETIME = Duration(timedelta(hours=12))
-    GRACE_PERIOD = Duration(timedelta(seconds=60))
+    BROWSER_SESSION_LIFETIME = BrowserLifetime(timedelta(hours=12))
+    GRACE_PERIOD = GracePeriod(timedelta(seconds=60))
     HISTORY_LIFETIME = Duration(timedelta(days=90))
     ACCESS_COOKIE_NAME = Setting("access_token")
     REFRESH_COOKIE_NAME = Setting("refresh_token")
@@ -83,11 +145,33 @@ class Conf:
     COOKIE_SECURE = SecureUnlessDebug(default=True)
     MAX_SESSIONS_PER_USER = Setting[int | None](100, int, type(None))
     ADOPT_DJANGO_SESSIONS = Setting(default=True)
+    ADOPT_UNTIL = Setting[date | None](None, date, type(None))
     TRUSTED_PROXY_COUNT = Setting(0)
     LOGIN_RATES = Setting[dict[str, str | None] | None](
         {"address": "60/m", "account": "10/10m"}, dict, type(None)
     )
     SEND_NOTICES = Setting(default=False)
+
+    @property
+    def persistent_by_default(self) -> bool:
+        """Whether "Keep me signed in" is what happens when nobody says anything."""
+        return not settings.SESSION_EXPIRE_AT_BROWSER_CLOSE
+
+    def adopts(self, now: datetime) -> bool:
+        """Tell whether a Django session that is older than tokenauth signs its person in now.
+
+        ``now`` is ``timezone.now()``, which is naive under ``USE_TZ = False``.
+        """
+        until = self.ADOPT_UNTIL
+        in_time = until is None or now.timestamp() < in_utc(until).timestamp()
+        return self.ADOPT_DJANGO_SESSIONS and in_time
+
+
+def in_utc(moment: date) -> datetime:
+    """Return a date's start, or a moment; in UTC unless it says otherwise."""
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time.min)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 conf = Conf()

@@ -34,6 +34,7 @@ def check_deployment(**kwargs: object) -> list[CheckMessage]:
         *proxy_warnings(),
         *report_warnings(),
         *lifetime_warnings(),
+        *adoption_warnings(),
     ]
 
 
@@ -126,4 +127,16 @@ def lifetime_warnings() -> Iterator[CheckMessage]:
             "longer it is, the longer a stolen access token works, and the later a theft is "
             "noticed. People stay signed in for TOKENAUTH_REFRESH_TOKEN_LIFETIME.",
             id="tokenauth.W014",
+        )
+
+
+def adoption_warnings() -> Iterator[CheckMessage]:
+    """Ask until when Django sessions are adopted."""
+    if conf.ADOPT_DJANGO_SESSIONS and conf.ADOPT_UNTIL is None:
+        yield CheckWarning(
+            "Django sessions are adopted for ever, also those that somebody planted.",
+            hint="Set TOKENAUTH_ADOPT_UNTIL to a date: about SESSION_COOKIE_AGE after the switch "
+            "to tokenauth. Where nobody signed in before it, set "
+            "TOKENAUTH_ADOPT_DJANGO_SESSIONS = False.",
+            id="tokenauth.W007",
         )

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
 from django.shortcuts import get_object_or_404
 
+from .conf import conf
 from .models import AuthSession
 from .request import settlement
 from .request.credentials import Credentials, credentials_of
@@ -18,13 +19,15 @@ from .session.transitions import AuthSessionQuerySet, RevokeReason
 
 
 def sign_in(
-    request: HttpRequest, user: AbstractBaseUser, *, persistent: bool = True
+    request: HttpRequest, user: AbstractBaseUser, *, persistent: bool | None = None
 ) -> AuthSession:
     """Sign in a person that ``authenticate()`` returned, as our own views do.
 
     With Django's ``login()`` where sessions are installed: it sends ``user_logged_in``, drops the
-    previous person's data and replaces the CSRF token.
+    previous person's data and replaces the CSRF token. Without ``persistent`` the site's policy
+    counts: SESSION_EXPIRE_AT_BROWSER_CLOSE.
     """
+    persistent = conf.persistent_by_default if persistent is None else persistent
     credentials = credentials_of(request)
     store = store_of(request)
     if store is None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
@@ -154,6 +155,26 @@ def test_a_name_is_normalised_as_on_djangos_login_page(browser, user):
     """A name typed with a full-width letter is the same name."""
     typed = "\uff41" + user.get_username().removeprefix("a")
     assert post(browser, LOGIN, {"username": typed, "password": PASSWORD}).status_code == 200
+
+
+def test_letters_for_a_number_are_not_right(browser, user, monkeypatch):
+    """A name that the username field cannot hold is nobody's, and no error of ours."""
+    monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")  # a number, or a UUID
+    answer = post(browser, LOGIN, {"username": "alice", "password": PASSWORD})
+    assert_refused(answer, 401, "authentication_failed")
+    answer = post(browser, LOGIN, {"username": str(user.pk), "password": PASSWORD})
+    assert answer.status_code == 200
+
+
+def test_an_error_of_a_backend_stays_one(browser, user, monkeypatch):
+    """Only what the username field refuses is an answer to a wrong name."""
+    monkeypatch.setattr(ModelBackend, "authenticate", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        login(browser, user)
+
+
+def fail(*args, **kwargs):
+    raise ValueError("a bug")
 
 
 def test_the_password_is_taken_as_it_is(browser, user):

@@ -5,6 +5,9 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import PasswordResetView
 from django.urls import path, reverse
 from django.utils import timezone
@@ -13,6 +16,7 @@ from tests import urls
 from tests.factories import PASSWORD, UserFactory
 from tokenauth.models import AuthSession
 from tokenauth.pages import views
+from tokenauth.pages.views import LoginView
 from tokenauth.session.transitions import RevokeReason
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
@@ -33,6 +37,15 @@ class WithPasswordReset:
     urlpatterns = [
         *urls.urlpatterns,
         path("forgotten/", PasswordResetView.as_view(), name="password_reset"),
+    ]
+
+
+class WithDjangosForm:
+    """A site that has no box to tick."""
+
+    urlpatterns = [
+        path("auth/login/", LoginView.as_view(authentication_form=AuthenticationForm)),
+        *urls.urlpatterns,
     ]
 
 
@@ -330,3 +343,37 @@ def test_a_site_over_http_is_told_once_that_nobody_can_sign_in(client, db, caplo
     assert all("Nobody can sign in here over http." in page for page in pages)
     (line,) = [r.getMessage() for r in caplog.records if r.name == "tokenauth.security"]
     assert "SECURE_PROXY_SSL_HEADER" in line
+
+
+@pytest.mark.parametrize("at_close", [True, False], ids=["at-close", "stays"])
+def test_a_form_without_the_box_works(client, user, settings, at_close):
+    """The site's policy ticks it."""
+    settings.ROOT_URLCONF = WithDjangosForm
+    settings.SESSION_EXPIRE_AT_BROWSER_CLOSE = at_close
+    assert 'name="remember"' not in client.get("/auth/login/").text
+    answer = client.post("/auth/login/", {"username": "alice", "password": PASSWORD}, secure=True)
+    assert answer.status_code == 302
+    assert AuthSession.objects.get().persistent is not at_close
+
+
+@pytest.mark.users
+def test_letters_for_a_number_are_not_right(client, user, monkeypatch):
+    """A name that the username field cannot hold is nobody's, and no error of ours."""
+    monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")  # a number, or a UUID
+    answer = client.post("/auth/login/", {"username": "alice", "password": PASSWORD})
+    assert answer.status_code == 200
+    assert answer.context["form"].non_field_errors().as_data()[0].code == "invalid_login"
+    assert 'aria-invalid="true"' in field(answer.text, "username")
+    data = {"username": str(user.pk), "password": PASSWORD}
+    assert client.post("/auth/login/", data).status_code == 302
+
+
+def test_an_error_of_a_backend_stays_one(client, user, monkeypatch):
+    """Only what the username field refuses is an answer to a wrong name."""
+    monkeypatch.setattr(ModelBackend, "authenticate", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        client.post("/auth/login/", {"username": "alice", "password": PASSWORD})
+
+
+def fail(*args, **kwargs):
+    raise ValueError("a bug")

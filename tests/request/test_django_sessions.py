@@ -496,6 +496,7 @@ every_ending = pytest.mark.parametrize(
 def lasting_sessions(settings):
     """Django sessions that outlive every session of ours."""
     settings.SESSION_COOKIE_AGE = 400 * 24 * 3600
+    settings.TOKENAUTH_REFRESH_TOKEN_LIFETIME = timedelta(days=30)
 
 
 @every_ending

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model
+from django.core.exceptions import ValidationError
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -27,10 +28,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from tokenauth.authentication import CookieTokenAuthentication
+from tokenauth.conf import conf
 from tokenauth.request import settlement
 from tokenauth.request.credentials import credentials_of
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
+from tokenauth.session.users import can_be_username
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
 from . import answers
@@ -123,7 +126,7 @@ class LoginSerializer(serializers.Serializer[Any]):
 
     username = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=4096, trim_whitespace=False)
-    remember = serializers.BooleanField(default=True)
+    remember = serializers.BooleanField(default=lambda: conf.persistent_by_default)
 
 
 class LoginView(OpenView):
@@ -137,7 +140,12 @@ class LoginView(OpenView):
         username = unicodedata.normalize("NFKC", fields.validated_data["username"])
         password = fields.validated_data["password"]
         attempt = LoginAttempt(request._request, username)
-        user = authenticate(request._request, username=username, password=password)
+        try:
+            user = authenticate(request._request, username=username, password=password)
+        except (ValidationError, ValueError):
+            if can_be_username(username):
+                raise
+            user = None
         if user is None or not getattr(user, "is_active", True):
             raise AuthenticationFailed(_("This username and password are not right."))
         attempt.succeeded()

@@ -12,7 +12,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import Throttled
 
+from tokenauth.conf import conf
 from tokenauth.request.throttling import LoginAttempt
+from tokenauth.session.users import can_be_username
 
 #: The id of the error summary on the login page.
 SUMMARY = "tokenauth-errors"
@@ -21,7 +23,9 @@ SUMMARY = "tokenauth-errors"
 class LoginForm(AuthenticationForm):
     """Django's own, limited, with the choice to stay signed in after the browser is closed."""
 
-    remember = forms.BooleanField(label=_("Keep me signed in"), required=False, initial=True)
+    remember = forms.BooleanField(
+        label=_("Keep me signed in"), required=False, initial=lambda: conf.persistent_by_default
+    )
 
     #: After how many seconds to try again, when too many logins have failed.
     retry_after: int | None = None
@@ -44,9 +48,11 @@ class LoginForm(AuthenticationForm):
             raise throttled(wait) from None
         try:
             cleaned = super().clean()
-        except ValidationError:
+        except (ValidationError, ValueError):
             self._mark_fields()
-            raise
+            if can_be_username(username):
+                raise
+            raise self.get_invalid_login_error() from None
         attempt.succeeded()
         return cleaned
 

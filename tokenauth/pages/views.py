@@ -44,7 +44,7 @@ class LoginView(auth_views.LoginView):
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Sign the person in."""
-        sign_in(self.request, form.get_user(), persistent=form.cleaned_data["remember"])
+        sign_in(self.request, form.get_user(), persistent=form.cleaned_data.get("remember"))
         return HttpResponseRedirect(self.get_success_url())
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:

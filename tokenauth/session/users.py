@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import constant_time_compare
 
@@ -67,6 +68,20 @@ def auth_hash_of(user: AbstractBaseUser) -> str:
     """Return Django's session auth hash, which changes with the password."""
     make: Callable[[], str] = getattr(user, "get_session_auth_hash", str)
     return make()
+
+
+def can_be_username(text: str) -> bool:
+    """Tell whether the user model's username field can hold a text: letters are no number.
+
+    Where it can't, Django's ``ModelBackend`` raises whatever its query raises.
+    """
+    model = get_user_model()
+    field: Any = model._meta.get_field(model.USERNAME_FIELD)
+    try:
+        field.to_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def backend_of(user: AbstractBaseUser) -> str:

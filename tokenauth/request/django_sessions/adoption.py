@@ -9,6 +9,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.db import IntegrityError, router, transaction
 from django.http import HttpRequest
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.conf import conf
@@ -30,7 +31,7 @@ def marks_of(request: HttpRequest) -> list[str]:
     None where nothing is adopted.
     """
     store, value = store_of(request), request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if not value or not conf.ADOPT_DJANGO_SESSIONS or store is None:
+    if not value or not conf.adopts(timezone.now()) or store is None:
         return []
     return [] if is_replayable(type(store)) else marks.of_cookie(value)
 
