@@ -10,6 +10,7 @@ import sys
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import django.dispatch
 import pytest
@@ -30,6 +31,7 @@ from tokenauth import signals
 from tokenauth.models import AuthSession
 from tokenauth.request.bounce import MAX_REQUEST_LINE, MAX_URL
 from tokenauth.session.transitions import RevokeReason
+from tokenauth.testing import force_login
 from tokenauth.urls import urlpatterns as our_urls
 
 ROOT = Path(__file__).parents[1]
@@ -428,8 +430,46 @@ def test_the_testing_page_passes(tmp_path, run):
     code = [code for code in blocks("docs/how-to/testing.md", "python") if "SECURE" not in code]
     marked = ["import pytest", *code, "pytestmark = pytest.mark.django_db"]
     (tmp_path / "test_page.py").write_text("\n\n".join(marked))
-    output = run(f"{sys.executable} -m pytest --ds=tests.settings -p no:cacheprovider test_page.py")
-    assert "6 passed" in output
+    # The plugin of this checkout, whichever one is installed.
+    options = "--ds=tests.settings -p no:cacheprovider -p no:tokenauth -p tokenauth.pytest_plugin"
+    output = run(f"{sys.executable} -m pytest {options} test_page.py")
+    assert "10 passed" in output
+
+
+RUNNER_TEST = """
+from django.test import TestCase
+from tests.factories import UserFactory
+
+
+class SiteTest(TestCase):
+    def test_a_page(self):
+        self.client.force_login(UserFactory())
+        with self.assertNumQueries(1):
+            self.client.get("/whoami/")
+"""
+
+
+def test_the_runner_of_the_testing_page_installs(tmp_path, run):
+    """For Django's own test command."""
+    code = find(blocks("docs/how-to/testing.md", "python"), "DiscoverRunner")
+    (tmp_path / "runner.py").write_text(code)
+    (tmp_path / "test_site.py").write_text(RUNNER_TEST)
+    database = {"TOKENAUTH_TEST_DATABASE_NAME": f"test_tokenauth_runner_{os.getpid()}"}
+    command = f"{sys.executable} -m django test --testrunner runner.Runner"
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    assert "\nOK\n" in run(command, **environment, **database)
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+def test_the_browsers_of_the_testing_page_are_signed_in(chromium, user, settings):
+    """Chromium takes the cookies that the page gives to Playwright."""
+    settings.TOKENAUTH_COOKIE_SECURE = False
+    names = {"Client": Client, "force_login": force_login}
+    exec(find(blocks("docs/how-to/testing.md", "python"), "playwright"), names)  # noqa: S102  # our own page
+    context = SimpleNamespace(add_cookies=lambda c: chromium.run(chromium.context.add_cookies(c)))
+    names["sign_in_with_playwright"](context, chromium.origin, user)
+    assert "Hello alice" in chromium.tab("/private/").text
+    assert ("refresh_token", "/auth/") in chromium.cookies
 
 
 # Claims that no other test shows

@@ -22,7 +22,7 @@ FLOORS = [
     ["pages: forms wording notices views", "api: answers views schema"],
     [
         "admin: staff listing activity chart users sessions",
-        "sessions views checks deployment urls apps",
+        "sessions views checks deployment urls apps testing pytest_plugin",
         "management.commands: tokenauth_clear tokenauth_revoke",
     ],
 ]
@@ -162,8 +162,8 @@ def test_only_one_module_touches_simplejwt():
 
 
 def test_token_cookies_are_set_in_one_place():
-    """Views never set cookies: ``settlement`` decides, ``cookies`` writes."""
-    writers = {"request.cookies", "request.settlement"}
+    """Views never set cookies: ``settlement`` decides, ``cookies`` writes; in tests ``testing``."""
+    writers = {"request.cookies", "request.settlement", "testing"}
     assert users_of({"set_cookie", "delete_cookie"}, calls) == {"request.cookies"}
     assert users_of({"put", "put_access", "put_refresh"}, calls) == writers
 

@@ -4,8 +4,11 @@ A mark is an HMAC in the unique column ``adopted_from``: of a session cookie's v
 who was signed out everywhere.
 """
 
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.views.decorators.debug import sensitive_variables
 
@@ -15,8 +18,11 @@ from .tokens import secret_keys
 
 
 def are_needed() -> bool:
-    """Tell whether a Django session of before may still turn up, and would be adopted."""
-    return conf.ADOPT_DJANGO_SESSIONS
+    """Tell whether a Django session that is older than tokenauth may still turn up.
+
+    Until nothing has been adopted for as long as one lives: the date may be set to a later one.
+    """
+    return conf.adopts(timezone.now() - timedelta(seconds=settings.SESSION_COOKIE_AGE))
 
 
 @sensitive_variables()

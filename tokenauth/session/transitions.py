@@ -303,7 +303,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         count = 0
         for keys in batched(people):
             count += self.filter(user__in=keys).exclude(pk=but).revoke(reason, request)
-            if conf.ADOPT_DJANGO_SESSIONS:
+            if marks.are_needed():
                 self._leave_marks([(key, marks.of_person(key)[0]) for key in keys], reason)
         return count
 
