@@ -14,8 +14,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from django.core.exceptions import ImproperlyConfigured
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import LocalePrefixPattern
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
@@ -73,9 +72,13 @@ def is_kind(found: Any, kind: type) -> bool:
 def url_errors() -> Iterator[CheckMessage]:
     """Find an include that is missing, or whose path is not one path."""
     try:
-        path = cookies.include_path()
-    except ImproperlyConfigured as error:
-        yield Error("The URLs of tokenauth are not included.", hint=str(error), id="tokenauth.E004")
+        path = cookies.find_include()
+    except NoReverseMatch:
+        yield Error(
+            "The URLs of tokenauth are not included.",
+            hint="Edit ROOT_URLCONF: add path('auth/', include('tokenauth.urls')).",
+            id="tokenauth.E004",
+        )
         return
     if is_under_locale_prefix(get_resolver().url_patterns):
         yield Error(

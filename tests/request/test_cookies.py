@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import set_script_prefix
@@ -85,14 +84,23 @@ def test_the_refresh_cookies_path_is_that_of_the_include():
 
 
 @pytest.mark.urls("django.contrib.auth.urls")
-def test_a_site_without_our_urls_is_told_what_to_edit():
-    """The error says which file and which line."""
-    with pytest.raises(ImproperlyConfigured) as error:
-        cookies.include_path()
-    assert str(error.value) == (
-        "tokenauth needs its URLs. Edit your ROOT_URLCONF to add "
-        "path('auth/', include('tokenauth.urls'))."
-    )
+@pytest.mark.parametrize(
+    ("chosen", "script", "path"),
+    [
+        (None, "/", "/auth/"),
+        (None, "/sub/", "/sub/auth/"),
+        ("/members/", "/", "/members/"),
+        ("/", "/", "/"),
+    ],
+)
+def test_without_our_urls_the_cookie_is_where_the_setting_says(settings, chosen, script, path):
+    """A test's own ROOT_URLCONF need not know of ours; what is missing a check says."""
+    settings.TOKENAUTH_REFRESH_COOKIE_PATH = chosen
+    set_script_prefix(script)
+    try:
+        assert cookies.refresh_path() == cookies.include_path() == path
+    finally:
+        set_script_prefix("/")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +207,41 @@ def test_a_lone_refresh_token_is_single_if_it_is_one():
     assert present(alice.refresh).refresh.claims.sid == alice.id
     assert present(alice.refresh).paired is None
     assert present(alice.refresh, mallory.refresh).refresh is None
+
+
+@pytest.mark.parametrize(
+    ("path", "in_browser", "options", "counts"),
+    [
+        ("/shop/", False, {}, True),
+        ("/shop/", True, {}, False),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/shop/"}, False),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/"}, True),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/", "COOKIE_DOMAIN": "site.test"}, False),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/", "COOKIE_SECURE": False}, False),
+        ("/shop/", False, {"COOKIE_SECURE": False}, True),
+        ("/auth/sessions/", False, {"REFRESH_COOKIE_PATH": "/"}, False),
+    ],
+    ids=[
+        "no browser",
+        "where it is not sent",
+        "between the include and the root",
+        "on the root",
+        "shared with siblings",
+        "plain http",
+        "plain http, no browser",
+        "under the include",
+    ],
+)
+def test_a_lone_refresh_token_counts_where_no_sibling_can_plant_it(
+    settings, path, in_browser, options, counts
+):
+    """In a browser only under a name with ``__Host-``; beside its access token everywhere."""
+    for name, value in options.items():
+        setattr(settings, f"TOKENAUTH_{name}", value)
+    alice = Session()
+    lone, pair = present(alice.refresh), present(alice.access, alice.refresh)
+    assert (lone.refresh_at(path, in_browser=in_browser) is not None) == counts
+    assert pair.refresh_at(path, in_browser=in_browser).claims.sid == alice.id
 
 
 def test_what_a_browser_holds_is_told_by_either_token():

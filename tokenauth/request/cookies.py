@@ -11,9 +11,8 @@ from functools import cached_property
 from urllib.parse import unquote
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponseBase
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.debug import sensitive_variables
@@ -29,15 +28,24 @@ CACHE_HEADERS = ("Expires", "Surrogate-Control", "Edge-Control", "X-Accel-Expire
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
+def find_include() -> str:
+    """Return the path under which ROOT_URLCONF includes ``tokenauth.urls``, with its script name.
+
+    Raises NoReverseMatch when it doesn't.
+    """
+    return reverse("tokenauth:login", settings.ROOT_URLCONF).removesuffix("login/")
+
+
 def include_path() -> str:
-    """Return the path under which the site includes ``tokenauth.urls``, with its script name."""
+    """Return the path of the auth URLs, or where they would be.
+
+    A site's tests put a URLconf without them in the place of its own, and no page of theirs may
+    fail for it. That a site has them is a system check's to say.
+    """
     try:
-        return reverse("tokenauth:login", settings.ROOT_URLCONF).removesuffix("login/")
-    except NoReverseMatch as error:
-        raise ImproperlyConfigured(
-            "tokenauth needs its URLs. Edit your ROOT_URLCONF to add "
-            "path('auth/', include('tokenauth.urls'))."
-        ) from error
+        return find_include()
+    except NoReverseMatch:
+        return conf.REFRESH_COOKIE_PATH or f"{get_script_prefix()}auth/"
 
 
 def refresh_path() -> str:
@@ -157,6 +165,18 @@ class Presentation:
     def refresh(self) -> Presented | None:
         """The refresh token that counts where a lone one may."""
         return self.paired or self.single
+
+    def refresh_at(self, path: str, *, in_browser: bool) -> Presented | None:
+        """Return the refresh token that may be rotated on this page.
+
+        A lone one could be planted by a sibling domain, to put a person who is signed out into
+        somebody else's account. So it signs nobody in under the include; nor, in a browser, under a
+        name that a sibling may give to a cookie: all but those with the prefix ``__Host-``.
+        """
+        plantable = in_browser and not refresh_name().startswith("__Host-")
+        if plantable or is_under(path, include_path()):
+            return self.paired
+        return self.refresh
 
 
 def put(response: HttpResponseBase, name: str, value: str, path: str, max_age: int | None) -> None:
