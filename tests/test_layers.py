@@ -12,7 +12,7 @@ import tokenauth
 #: stands before it in the same folder.
 FLOORS = [
     ["conf exceptions signals"],
-    ["session: rotation tokens users devices contention django_rows marks transitions"],
+    ["session: secret rotation tokens users devices contention django_rows marks transitions"],
     ["models"],
     [
         "request.django_sessions: store keys adoption",

@@ -23,6 +23,7 @@ from tests.views import text, whoami
 from tokenauth.middleware import TokenAuthMiddleware
 from tokenauth.models import AuthSession
 from tokenauth.request.cookies import access_name, refresh_name
+from tokenauth.session.secret import Secret
 from tokenauth.session.tokens import AccessToken, remake_refresh_token
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
@@ -313,7 +314,7 @@ def test_a_lone_refresh_token_counts_where_nobody_can_plant_it(
     """A client without paths sends it everywhere; a browser only if somebody planted it."""
     for name, value in options.items():
         setattr(settings, f"TOKENAUTH_{name}", value)
-    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user))
+    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user)).reveal()
     response = visitor.get(url, headers=headers)
     assert (user.get_username() in response.content.decode()) == counts
 
@@ -322,7 +323,7 @@ def test_a_lone_refresh_token_counts_where_nobody_can_plant_it(
 def test_a_script_of_the_sites_own_refreshes_by_a_lone_token(visitor, user, settings, secure):
     """A POST from a page of the same origin, whatever the cookie is called; not with ``next``."""
     settings.TOKENAUTH_COOKIE_SECURE = secure
-    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user))
+    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user)).reveal()
     sent_back = visitor.post("/auth/refresh/?next=/whoami/", headers=BROWSER)
     assert (sent_back.status_code, untouched(sent_back)) == (307, True)
     answer = visitor.post("/auth/refresh/", headers=BROWSER)
@@ -616,7 +617,7 @@ class TestAtomicRequests:
 
 def test_a_token_is_confirmed_once_and_only_after_the_grace_period(alice, clock, request):
     """By a request that came with it: one write for each rotation."""
-    iat = AccessToken.read(alice.cookies[ACCESS].value).iat
+    iat = AccessToken.read(Secret(alice.cookies[ACCESS].value)).iat
     issued = datetime.fromtimestamp(iat, UTC)
     for seconds in (0, 30, 60, 61):  # an ``iat`` in whole seconds: never too early
         clock.move_to(issued + timedelta(seconds=seconds))

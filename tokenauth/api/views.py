@@ -10,7 +10,6 @@ from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
@@ -31,6 +30,7 @@ from tokenauth.request import settlement
 from tokenauth.request.credentials import credentials_of
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
+from tokenauth.session.secret import Masked
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
 from . import answers
@@ -129,23 +129,31 @@ class LoginSerializer(serializers.Serializer[Any]):
 class LoginView(OpenView):
     """Sign in with ``username`` (or the user model's own field) and ``password``."""
 
-    @sensitive_variables()
     def post(self, request: Request) -> Response:
         """Start a session and say who is signed in."""
-        fields = LoginSerializer(data=login_fields(request.data))
-        fields.is_valid(raise_exception=True)
-        username = unicodedata.normalize("NFKC", fields.validated_data["username"])
-        password = fields.validated_data["password"]
+        username, password, remember = login_of(request)
         attempt = LoginAttempt(request._request, username)
         user = authenticate(request._request, username=username, password=password)
         if user is None or not getattr(user, "is_active", True):
             raise AuthenticationFailed(_("This username and password are not right."))
         attempt.succeeded()
-        sign_in(request._request, user, persistent=fields.validated_data["remember"])
+        sign_in(request._request, user, persistent=remember)
         return Response(answers.signed_in(credentials_of(request)))
 
 
-@sensitive_variables()
+def login_of(request: Request) -> tuple[str, Masked, bool]:
+    """Return username, password and ``remember``. Raises ValidationError.
+
+    What holds the password in plain (a serializer's repr does) is gone before the database is
+    asked.
+    """
+    fields = LoginSerializer(data=login_fields(request.data))
+    fields.is_valid(raise_exception=True)
+    found = fields.validated_data
+    username = unicodedata.normalize("NFKC", found["username"])
+    return username, Masked(found["password"]), found["remember"]
+
+
 def login_fields(data: Any) -> Any:
     """Return the body with the user model's own field under the name ``username``."""
     if not isinstance(data, Mapping):

@@ -19,6 +19,7 @@ SQLSTATES = {"40001", "40P01"}
 NUMBERS = {1213, 1020}
 
 
+# MySQL's drivers put a statement's values, a token's hash among them, into its text.
 @sensitive_variables()
 def insist(alias: str, statement: Callable[[], T]) -> T:
     """Return what a statement returns that changes nothing if it is repeated.

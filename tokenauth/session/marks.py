@@ -34,6 +34,6 @@ def of_person(key: Any) -> list[str]:
 def marks(salt: str, value: str) -> list[str]:
     """Return an HMAC under each key."""
     return [
-        salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
+        salted_hmac(salt, value, secret=secret.reveal(), algorithm="sha256").hexdigest()
         for secret in secret_keys()
     ]

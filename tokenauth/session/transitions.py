@@ -29,6 +29,7 @@ from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, To
 from . import devices, django_rows, marks, tokens, users
 from .contention import insist
 from .rotation import Step, decide
+from .secret import Secret
 
 if TYPE_CHECKING:
     from tokenauth.models import AuthSession
@@ -61,7 +62,6 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         now = timezone.now()
         return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
 
-    @sensitive_variables()
     def swap(self, **changes: Any) -> int:
         """Update the rows that are still as this set describes them; return how many were."""
         return insist(self.db, partial(self.update, **changes))
@@ -105,7 +105,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         sessions: AuthSessionQuerySet = self.using(router.db_for_write(self.model))
         return sessions
 
-    @sensitive_variables()
+    @sensitive_variables()  # see insist()
     def start(
         self,
         request: HttpRequest | None,
@@ -192,8 +192,9 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """Tell whether a session has ended, for whatever reason."""
         return not self.at_writer().active().filter(pk=sid).exists()
 
-    @sensitive_variables()
-    def rotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+    def rotate(
+        self, raw_token: str | Secret[str], request: HttpRequest | None = None
+    ) -> "AuthSession":
         """Spend a refresh token, and return its session with ``step`` saying what was done.
 
         The session's tokens are made from it (``tokens.remake_refresh_token``).
@@ -201,6 +202,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
         TokenReused and TokenMismatched when this very token ended the session.
         """
+        raw_token = concealed(raw_token)
         claims = tokens.RefreshToken.read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
@@ -229,7 +231,6 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             self._end_for(step, session, request)
         return session
 
-    @sensitive_variables()
     def _advance(self, session: "AuthSession", request: HttpRequest | None) -> "AuthSession | None":
         now = timezone.now()
         changes: dict[str, Any] = dict(device_of(request)) if request else {}
@@ -249,7 +250,6 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
         return successor
 
-    @sensitive_variables()
     def _reissue(self, session: "AuthSession") -> "AuthSession | None":
         # Another server may sign with a newer key than this one has: then nothing changes.
         tokens.remake_refresh_token(session)
@@ -318,8 +318,11 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """See start()."""
         return await sync_to_async(self.start)(request, user, persistent)
 
-    async def arotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+    async def arotate(
+        self, raw_token: str | Secret[str], request: HttpRequest | None = None
+    ) -> "AuthSession":
         """See rotate()."""
+        raw_token = concealed(raw_token)
         return await sync_to_async(self.rotate)(raw_token, request)
 
 
@@ -347,6 +350,11 @@ def long_ago() -> datetime:
 def days_of(session: "AuthSession", moment: datetime) -> int:
     """Return how many days old a session is. Not a calendar's: all would be new at midnight."""
     return (moment - session.created_at).days
+
+
+def concealed(raw_token: str | Secret[str]) -> Secret[str]:
+    """Wrap a token that a site has as plain text."""
+    return raw_token if isinstance(raw_token, Secret) else Secret(raw_token)
 
 
 def device_of(request: HttpRequest | None) -> dict[str, str | None]:
