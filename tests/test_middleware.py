@@ -23,7 +23,7 @@ from tests.views import text, whoami
 from tokenauth.middleware import TokenAuthMiddleware
 from tokenauth.models import AuthSession
 from tokenauth.request.cookies import access_name, refresh_name
-from tokenauth.session.secret import Secret
+from tokenauth.secret import Secret
 from tokenauth.session.tokens import AccessToken, remake_refresh_token
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"

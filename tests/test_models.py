@@ -27,10 +27,10 @@ from tokenauth.exceptions import (
     TokenReused,
 )
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
 from tokenauth.session.contention import TRIES
 from tokenauth.session.rotation import Step
-from tokenauth.session.secret import Secret
 from tokenauth.session.transitions import BATCH, AuthSessionManager, RevokeReason
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]

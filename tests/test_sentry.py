@@ -22,8 +22,8 @@ from sentry_sdk.transport import Transport
 from tests.factories import PASSWORD
 from tokenauth.models import AuthSession
 from tokenauth.request.cookies import access_name, refresh_name
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.secret import Secret
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),  # what failed shall be as it is in production

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
 from .exceptions import SessionEnded, SessionExpired, SignedOutElsewhere
+from .secret import Masked
 from .session import devices, django_rows, users
 from .session.rotation import Step
-from .session.secret import Masked
 from .session.transitions import AuthSessionManager, RevokeReason
 
 #: How wrong a server's clock may be before an expired session counts as ended for good: until then

@@ -17,8 +17,8 @@ from rest_framework.views import APIView
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth.api import views as api
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.secret import Secret
 from tokenauth.session.transitions import RevokeReason
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]

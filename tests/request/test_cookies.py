@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from tokenauth.request import cookies
 from tokenauth.request.cookies import Presentation
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.secret import Secret
 
 
 class Session(SimpleNamespace):

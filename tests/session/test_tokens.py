@@ -18,8 +18,8 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalidToken
 
 from tokenauth.exceptions import InvalidToken
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.secret import Secret
 from tokenauth.session.tokens import AccessToken, Claims, RefreshToken
 
 SID = UUID("0d9d6b0c-5a8e-4a55-9d0e-3f8f4d8f1a01")

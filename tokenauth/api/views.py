@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model
+from django.core.exceptions import PermissionDenied as DjangosPermissionDenied
+from django.http import Http404
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +16,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
+    NotFound,
     ParseError,
     PermissionDenied,
 )
@@ -23,14 +26,14 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView, exception_handler
+from rest_framework.views import APIView
 
 from tokenauth.authentication import CookieTokenAuthentication
 from tokenauth.request import settlement
 from tokenauth.request.credentials import credentials_of
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
-from tokenauth.session.secret import Masked
+from tokenauth.secret import Masked
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
 from . import answers
@@ -95,20 +98,27 @@ class OpenView(TokenAuthView):
 
 
 def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer as REST framework does, in the form ``{"detail", "code"}``."""
-    response = exception_handler(error, context)
-    if response is None:
+    """Answer as REST framework does, in the form ``{"detail", "code"}``.
+
+    But roll nothing back: our views have no transaction (``urls``), and one that a middleware
+    opened around the request would be of no use to those that still have to answer.
+    """
+    if isinstance(error, Http404):
+        error = NotFound(*error.args)
+    elif isinstance(error, DjangosPermissionDenied):
+        error = PermissionDenied(*error.args)
+    if not isinstance(error, APIException):
         return None
-    # REST framework converts just these two of Django's own.
-    django_codes = {403: "permission_denied", 404: "not_found"}
-    own = error.get_codes() if isinstance(error, APIException) else None
-    codes = own or django_codes[response.status_code]
-    detail = response.data.get("detail") if isinstance(response.data, dict) else None
-    response.data = {
-        "detail": detail or one_line(response.data),
+    codes, detail = error.get_codes(), error.detail
+    body = {
+        "detail": detail if isinstance(detail, str) else one_line(detail),
         "code": codes if isinstance(codes, str) else "invalid",
     }
-    return response
+    # Where REST framework notes the challenge, and how long to wait.
+    noted = {"WWW-Authenticate": "auth_header", "Retry-After": "wait"}
+    found = {header: getattr(error, name, None) for header, name in noted.items()}
+    headers = {header: str(value) for header, value in found.items() if value}
+    return Response(body, status=error.status_code, headers=headers)
 
 
 def one_line(errors: Any) -> str:

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from rest_framework.exceptions import Throttled
 
 from tokenauth.request.throttling import LoginAttempt
-from tokenauth.session.secret import Masked
+from tokenauth.secret import Masked
 
 #: The id of the error summary on the login page.
 SUMMARY = "tokenauth-errors"

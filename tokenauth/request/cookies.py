@@ -18,7 +18,7 @@ from django.utils.cache import patch_vary_headers
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken
-from tokenauth.session.secret import Masked, Secret
+from tokenauth.secret import Masked, Secret
 from tokenauth.session.tokens import AccessToken, Claims, RefreshToken
 
 #: Headers by which a view or a cache decorator tells some cache to keep a response.

@@ -23,9 +23,9 @@ from django.utils.functional import SimpleLazyObject, cached_property
 from tokenauth.conf import conf
 from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
 from tokenauth.session.rotation import Step
-from tokenauth.session.secret import Secret
 from tokenauth.session.transitions import is_in_flight
 
 from . import cookies

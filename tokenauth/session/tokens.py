@@ -26,8 +26,7 @@ from rest_framework_simplejwt.exceptions import TokenBackendError
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken
-
-from .secret import Masked, Secret
+from tokenauth.secret import Masked, Secret
 
 #: A longer token is refused unread: a browser drops a cookie over 4,096 bytes
 #: (RFC 6265bis §5.7), and a header of 3.9 kB of ``[`` makes ``json`` recurse too deep.

@@ -25,11 +25,11 @@ from django.views.decorators.debug import sensitive_variables
 from tokenauth import signals
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
+from tokenauth.secret import Secret, conceal
 
 from . import devices, django_rows, marks, tokens, users
-from .contention import insist
+from .contention import insist, run_apart
 from .rotation import Step, decide
-from .secret import Secret
 
 if TYPE_CHECKING:
     from tokenauth.models import AuthSession
@@ -202,7 +202,11 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
         TokenReused and TokenMismatched when this very token ended the session.
         """
-        raw_token = concealed(raw_token)
+        raw_token = conceal(raw_token)
+        alias = router.db_for_write(self.model)
+        return run_apart(alias, partial(self._rotate, raw_token, request))
+
+    def _rotate(self, raw_token: Secret[str], request: HttpRequest | None) -> "AuthSession":
         claims = tokens.RefreshToken.read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
@@ -210,6 +214,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         for _attempt in range(ATTEMPTS):
             session = self.look_up(claims.sid)
             step = decide(session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD)
+            if step in (Step.REUSE, Step.MISMATCH):
+                self._end_for(step, session, claims.rot, request)
             taken = self._take(step, session, request)
             if taken is not None:
                 taken.step = step
@@ -225,11 +231,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """Carry out one step. None: the row is no longer what the step was decided on."""
         if step is Step.ROTATE:
             return self._advance(session, request)
-        if step is Step.REISSUE:
-            return self._reissue(session)
-        if step is not Step.DEBOUNCE:
-            self._end_for(step, session, request)
-        return session
+        return self._reissue(session) if step is Step.REISSUE else session
 
     def _advance(self, session: "AuthSession", request: HttpRequest | None) -> "AuthSession | None":
         now = timezone.now()
@@ -257,7 +259,9 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
         return session if current.swap(issued_at=session.issued_at) else None
 
-    def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
+    def _end_for(
+        self, step: Step, session: "AuthSession", rot: int, request: HttpRequest | None
+    ) -> NoReturn:
         reuse = step is Step.REUSE
         reason = RevokeReason.REUSE if reuse else RevokeReason.MISMATCH
         if self.at_writer().filter(pk=session.pk).revoke(reason, request):
@@ -267,10 +271,14 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
                     sender=self.model, session=session, request=request
                 )
             else:
+                # The very next one tells of a rotation that was undone, rather than of a forger.
+                undone = rot == session.rotation + 1
                 log.error(
-                    "Session %s ended: its refresh token is newer than the database. "
-                    "Was a backup restored, or has a key leaked?",
+                    "Session %s ended: its refresh token is newer than the database. %s",
                     session.pk,
+                    "Was a rotation rolled back by a transaction around it, or a backup restored?"
+                    if undone
+                    else "Was a backup restored, or has a key leaked?",
                 )
         raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
 
@@ -322,7 +330,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         self, raw_token: str | Secret[str], request: HttpRequest | None = None
     ) -> "AuthSession":
         """See rotate()."""
-        raw_token = concealed(raw_token)
+        raw_token = conceal(raw_token)
         return await sync_to_async(self.rotate)(raw_token, request)
 
 
@@ -350,11 +358,6 @@ def long_ago() -> datetime:
 def days_of(session: "AuthSession", moment: datetime) -> int:
     """Return how many days old a session is. Not a calendar's: all would be new at midnight."""
     return (moment - session.created_at).days
-
-
-def concealed(raw_token: str | Secret[str]) -> Secret[str]:
-    """Wrap a token that a site has as plain text."""
-    return raw_token if isinstance(raw_token, Secret) else Secret(raw_token)
 
 
 def device_of(request: HttpRequest | None) -> dict[str, str | None]:

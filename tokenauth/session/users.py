@@ -11,8 +11,7 @@ from django.db import models
 from django.utils.crypto import constant_time_compare
 
 from tokenauth.exceptions import SessionSuspended
-
-from .secret import Masked
+from tokenauth.secret import Masked
 
 
 class HasUser(Protocol):

@@ -25,6 +25,11 @@ class Secret(Generic[T]):
         return "<Secret>"
 
 
+def conceal(value: T | Secret[T]) -> Secret[T]:
+    """Wrap what a caller has in plain."""
+    return value if isinstance(value, Secret) else Secret(value)
+
+
 class Masked(str):
     """Text for code of others, which takes only a ``str``: it is one, but its repr is silent.
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from tokenauth.models import AuthSession
-from tokenauth.session.secret import Masked, Secret
+from tokenauth.secret import Masked, Secret
 
 RAW = "a.b.c"
 
