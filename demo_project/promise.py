@@ -96,7 +96,7 @@ def refresh_as(agent: str, token: Presented, request: HttpRequest) -> dict[str, 
                 headers={
                     "Host": request.get_host(),
                     "User-Agent": agent,
-                    "Cookie": f"{cookies.refresh_name()}={token.raw}",
+                    "Cookie": f"{cookies.refresh_name()}={token.raw.reveal()}",
                 },
             )
             answer = server.getresponse()

@@ -93,7 +93,7 @@ def check_sections() -> Iterator[str]:
         if {"hint", "id"} <= keywords.keys():
             name = ast.literal_eval(keywords["id"])
             message, hint = words(call.args[0]), words(keywords["hint"]).replace("….", "…")
-            found[name] = f"## `{name}`\n\n{message}\n\n*Hint:* {hint or missing_urls()}"
+            found[name] = f"## `{name}`\n\n{message}\n\n*Hint:* {hint}"
     return (found[name] for name in sorted(found))
 
 
@@ -115,16 +115,6 @@ def words(node: ast.expr) -> str:
     if isinstance(node, ast.BinOp):
         return words(node.left) + (words(node.right) or "…")
     return ""
-
-
-def missing_urls() -> str:
-    """Return the one hint that is an exception's own text."""
-    raised = [
-        call
-        for call in calls("request/cookies")
-        if ast.unparse(call.func) == "ImproperlyConfigured"
-    ]
-    return words(raised[0].args[0])
 
 
 def commands_page(text: str) -> str:

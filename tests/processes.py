@@ -69,7 +69,7 @@ def an_hour_ago() -> time_machine.travel:
 
 def expired_access_token(session: Any) -> str:
     with an_hour_ago():
-        return tokens.issue_access_token(session)[0]
+        return tokens.issue_access_token(session)[0].reveal()
 
 
 # PostgreSQL

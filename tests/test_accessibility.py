@@ -17,7 +17,7 @@ from tests.processes import ROOT
 from tests.test_demo import LOST_ANSWER, THIEF, serve_demo
 from tokenauth.models import AuthSession
 from tokenauth.pages.notices import SUBJECTS, compose
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = pytest.mark.urls("tests.urls_styled")
 in_both_layouts = pytest.mark.parametrize("layout", ["ours", "demo"], indirect=True)

@@ -26,7 +26,7 @@ PING = "/api/ping/"
 def browser_with(session, **kwargs):
     """A client that holds a session's access token; it sends CSRF tokens only if told to."""
     client = Client(enforce_csrf_checks=True, **kwargs)
-    client.cookies["__Host-access_token"] = tokens.issue_access_token(session)[0]
+    client.cookies["__Host-access_token"] = tokens.issue_access_token(session)[0].reveal()
     return client
 
 

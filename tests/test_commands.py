@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 
 from tests.factories import SessionFactory, UserFactory
 from tokenauth.models import AuthSession
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 

@@ -30,7 +30,7 @@ from tests.factories import PASSWORD, SessionFactory
 from tokenauth import signals
 from tokenauth.models import AuthSession
 from tokenauth.request.bounce import MAX_REQUEST_LINE, MAX_URL
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 from tokenauth.testing import force_login
 from tokenauth.urls import urlpatterns as our_urls
 

@@ -588,7 +588,7 @@ def strangers_beside(browser, clock):
 
 def plant(browser, session, path="/auth/"):
     """Put a refresh token of somebody else's into the jar, as a sibling host can."""
-    raw = tokens.remake_refresh_token(session)
+    raw = tokens.remake_refresh_token(session).reveal()
     browser.set_cookie(cookies.refresh_name(), raw, domain=".site.test", path=path)
 
 

@@ -69,8 +69,11 @@ def genuine(db):
             session = SessionFactory(user=UserFactory(username=name))
         ended = SessionFactory(user=session.user)
         for owner in (session, ended):
-            world[ACCESS] += [tokens.issue_access_token(owner)[0], expired_access_token(owner)]
-            world[REFRESH].append(tokens.remake_refresh_token(owner))
+            world[ACCESS] += [
+                tokens.issue_access_token(owner)[0].reveal(),
+                expired_access_token(owner),
+            ]
+            world[REFRESH].append(tokens.remake_refresh_token(owner).reveal())
         AuthSession.objects.filter(pk=ended.pk).revoke("admin")
     return world
 
@@ -278,7 +281,7 @@ def test_any_user_agent_may_sign_in(genuine, agent):
     login = {"username": "alice", "password": PASSWORD}
     assert client.post("/auth/api/login/", login).status_code == 200
     session = AuthSession.objects.latest("created_at")
-    cookies = f"{ACCESS}={tokens.issue_access_token(session)[0]}"
+    cookies = f"{ACCESS}={tokens.issue_access_token(session)[0].reveal()}"
     for url in ("/auth/sessions/", "/auth/api/sessions/", "/auth/refresh/?next=/"):
         assert client.get(url, HTTP_COOKIE=cookies).status_code in {200, 307}
     tally("examples")

@@ -49,7 +49,9 @@ def test_an_upload_of_5_mb_survives_the_bounce(gunicorn, session):
     """The file arrives as it was sent, and no connection broke while it was."""
     browser, file = Browser(gunicorn), File(CONTENT)
     browser.set_cookie(cookies.access_name(), expired_access_token(session))
-    browser.set_cookie(cookies.refresh_name(), remake_refresh_token(session), path="/auth/")
+    browser.set_cookie(
+        cookies.refresh_name(), remake_refresh_token(session).reveal(), path="/auth/"
+    )
     browser.set_cookie("csrftoken", CSRF_TOKEN)
     answer = browser.send_form(
         "/upload/", {"csrfmiddlewaretoken": CSRF_TOKEN}, files={"file": ("big.bin", file)}
@@ -65,8 +67,8 @@ def test_an_upload_of_5_mb_survives_the_bounce(gunicorn, session):
 def test_chromium_uploads_5_mb_through_the_bounce(chromium_process, gunicorn, session):
     """The form was open while the token expired; an unread body would be ERR_CONNECTION_RESET."""
     window = Window(chromium_process, gunicorn)
-    put_cookie(window, cookies.refresh_name(), remake_refresh_token(session), "/auth/")
-    put_cookie(window, cookies.access_name(), tokens.issue_access_token(session)[0])
+    put_cookie(window, cookies.refresh_name(), remake_refresh_token(session).reveal(), "/auth/")
+    put_cookie(window, cookies.access_name(), tokens.issue_access_token(session)[0].reveal())
     tab = window.tab("/upload/")
     put_cookie(window, cookies.access_name(), expired_access_token(session))
     file = {"name": "big.bin", "mimeType": "application/octet-stream", "buffer": CONTENT}

@@ -81,8 +81,8 @@ class Jar:
 
 def pair(session):
     """Return both genuine tokens of a session."""
-    access, _ = tokens.issue_access_token(session)
-    return {ACCESS: access, REFRESH: tokens.remake_refresh_token(session)}
+    access = tokens.issue_access_token(session)[0].reveal()
+    return {ACCESS: access, REFRESH: tokens.remake_refresh_token(session).reveal()}
 
 
 def untouched(response):

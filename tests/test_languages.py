@@ -29,7 +29,7 @@ from tests.pages.test_devices_page import AGENTS
 from tokenauth.models import AuthSession
 from tokenauth.pages import notices, wording
 from tokenauth.pages.views import PER_PAGE
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 PACKAGE = Path(tokenauth.__file__).parent
 LANGUAGES = ["de", "fr", "es", "zh-hans"]

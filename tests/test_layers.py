@@ -11,8 +11,8 @@ import tokenauth
 #: The floors: a room may import what stands on a floor below its own, and, on its own floor, what
 #: stands before it in the same folder.
 FLOORS = [
-    ["conf exceptions signals"],
-    ["session: rotation tokens users devices contention django_rows marks transitions"],
+    ["conf exceptions secret signals"],
+    ["session: rotation tokens users devices contention django_sessions endings transitions"],
     ["models"],
     [
         "request.django_sessions: store keys adoption",

@@ -19,10 +19,11 @@ from django.utils import timezone
 
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory
-from tests.views import text
+from tests.views import text, whoami
 from tokenauth.middleware import TokenAuthMiddleware
 from tokenauth.models import AuthSession
-from tokenauth.request.cookies import refresh_name
+from tokenauth.request.cookies import access_name, refresh_name
+from tokenauth.secret import Secret
 from tokenauth.session.tokens import AccessToken, remake_refresh_token
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
@@ -279,6 +280,7 @@ def test_a_suspended_session_signs_nobody_in_and_keeps_its_cookies(alice, user, 
 
 BROWSER = {"Sec-Fetch-Site": "same-origin"}
 ROOT, SHARED = {"REFRESH_COOKIE_PATH": "/"}, {"COOKIE_DOMAIN": "site.test"}
+BETWEEN, PLAIN = {"REFRESH_COOKIE_PATH": "/whoami/"}, {"COOKIE_SECURE": False}
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,9 @@ ROOT, SHARED = {"REFRESH_COOKIE_PATH": "/"}, {"COOKIE_DOMAIN": "site.test"}
         ("/whoami/", {}, {}, True),
         ("/whoami/", BROWSER, {}, False),
         ("/whoami/", BROWSER, ROOT, True),
+        ("/whoami/", BROWSER, BETWEEN, False),
         ("/whoami/", BROWSER, ROOT | SHARED, False),
+        ("/whoami/", BROWSER, ROOT | PLAIN, False),
         ("/whoami/", {}, ROOT | SHARED, True),
         ("/auth/api/session/", {}, {}, False),
         ("/auth/api/session/", BROWSER, ROOT, False),
@@ -295,11 +299,13 @@ ROOT, SHARED = {"REFRESH_COOKIE_PATH": "/"}, {"COOKIE_DOMAIN": "site.test"}
     ids=[
         "no browser",
         "off its path",
-        "on its path",
+        "on the root",
+        "between the include and the root",
         "shared with siblings",
+        "plain http",
         "shared, no browser",
         "under the include",
-        "under the include, on its path",
+        "under the include, on the root",
     ],
 )
 def test_a_lone_refresh_token_counts_where_nobody_can_plant_it(
@@ -308,9 +314,44 @@ def test_a_lone_refresh_token_counts_where_nobody_can_plant_it(
     """A client without paths sends it everywhere; a browser only if somebody planted it."""
     for name, value in options.items():
         setattr(settings, f"TOKENAUTH_{name}", value)
-    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user))
+    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user)).reveal()
     response = visitor.get(url, headers=headers)
     assert (user.get_username() in response.content.decode()) == counts
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["https", "plain http"])
+def test_a_script_of_the_sites_own_refreshes_by_a_lone_token(visitor, user, settings, secure):
+    """A POST from a page of the same origin, whatever the cookie is called; not with ``next``."""
+    settings.TOKENAUTH_COOKIE_SECURE = secure
+    visitor.cookies[refresh_name()] = remake_refresh_token(SessionFactory(user=user)).reveal()
+    sent_back = visitor.post("/auth/refresh/?next=/whoami/", headers=BROWSER)
+    assert (sent_back.status_code, untouched(sent_back)) == (307, True)
+    answer = visitor.post("/auth/refresh/", headers=BROWSER)
+    assert (answer.status_code, access_name() in answer.cookies) == (200, True)
+
+
+# The auth URLs
+
+
+class Elsewhere:
+    """A URLconf of a test of the site's own."""
+
+    urlpatterns = [path("whoami/", whoami)]
+
+
+@pytest.mark.parametrize(
+    "held", [OURS, {ACCESS}, {REFRESH}, set()], ids=["both", "access", "refresh", "none"]
+)
+@pytest.mark.parametrize("minutes", [0, 16])
+def test_without_our_urls_no_page_fails(alice, clock, settings, held, minutes):
+    """Nor is anybody signed out; a refresh happens where it can."""
+    for name in OURS - held:
+        del alice.cookies[name]
+    clock.shift(timedelta(minutes=minutes))
+    settings.ROOT_URLCONF = Elsewhere
+    answer = alice.get("/whoami/")
+    assert answer.status_code in (200, 307)
+    assert not [name for name in OURS & {*answer.cookies} if not answer.cookies[name].value]
 
 
 # The slow answer
@@ -576,7 +617,7 @@ class TestAtomicRequests:
 
 def test_a_token_is_confirmed_once_and_only_after_the_grace_period(alice, clock, request):
     """By a request that came with it: one write for each rotation."""
-    iat = AccessToken.read(alice.cookies[ACCESS].value).iat
+    iat = AccessToken.read(Secret(alice.cookies[ACCESS].value)).iat
     issued = datetime.fromtimestamp(iat, UTC)
     for seconds in (0, 30, 60, 61):  # an ``iat`` in whole seconds: never too early
         clock.move_to(issued + timedelta(seconds=seconds))

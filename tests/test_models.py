@@ -27,10 +27,12 @@ from tokenauth.exceptions import (
     TokenReused,
 )
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
 from tokenauth.session import devices, tokens
 from tokenauth.session.contention import TRIES
+from tokenauth.session.endings import RevokeReason
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import BATCH, AuthSessionManager, RevokeReason
+from tokenauth.session.transitions import BATCH, AuthSessionManager
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -92,7 +94,11 @@ def broken_receivers():
 
 
 def token_of(session):
-    return tokens.remake_refresh_token(session)
+    return tokens.remake_refresh_token(session).reveal()
+
+
+def hash_of(raw):
+    return str(tokens.hash_token(Secret(raw)))
 
 
 def rotate(raw, request=None):
@@ -122,7 +128,7 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "user_id": user.pk,
         "backend": "django.contrib.auth.backends.ModelBackend",
         "auth_hash": user.get_session_auth_hash(),
-        "token_hash": tokens.hash_token(token_of(started)),
+        "token_hash": hash_of(token_of(started)),
         "rotation": 0,
         "rotated_at": NOW,
         "issued_at": NOW,
@@ -445,7 +451,7 @@ def test_a_current_token_is_replaced_by_its_successor(session, request_, clock, 
     now = NOW + DAY
     expected = {"rotation": 1, "confirmed": False, "expires_at": now + 30 * DAY}
     expected |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
-    expected |= {"token_hash": tokens.hash_token(token_of(rotated))}
+    expected |= {"token_hash": hash_of(token_of(rotated))}
     expected |= {"ip_address": "192.0.2.7", "user_agent": FIREFOX}
     expected |= {"device": "Firefox on Linux", "device_kind": "desktop"}
     row = columns(session)
@@ -621,7 +627,7 @@ def restore_older_row(session, clock):
 def forge_with_leaked_key(session, clock):
     """Make a token of the current count that was never handed out."""
     session.rotated_at -= timedelta(seconds=1)
-    return tokens.make_refresh_token(session, tokens.secret_keys()[0])
+    return tokens.make_refresh_token(session, tokens.secret_keys()[0]).reveal()
 
 
 @pytest.mark.parametrize("make", [restore_older_row, forge_with_leaked_key])
@@ -680,7 +686,7 @@ def test_an_expired_refresh_token_is_refused_without_a_query(session, clock):
 def test_an_access_token_does_not_refresh(session):
     """The two tokens never stand for each other."""
     with pytest.raises(InvalidToken):
-        rotate(tokens.issue_access_token(session)[0])
+        rotate(tokens.issue_access_token(session)[0].reveal())
 
 
 @pytest.mark.parametrize("persistent", [True, False], ids=["persistent", "browser-session"])
@@ -809,7 +815,7 @@ def test_reuse_that_another_process_saw_first_is_told_once(session, clock, monke
         (
             lambda s: tokens.remake_refresh_token(
                 AuthSession(pk=s.pk, rotated_at=NOW, expires_at=NOW)
-            ),
+            ).reveal(),
             "no key of this site makes this session's refresh token",
         ),
     ],
@@ -1177,7 +1183,7 @@ def debug_report(error):
 
 def assert_kept(session, raws, error):
     report = debug_report(error)
-    secrets = [*raws, *map(tokens.hash_token, raws), session.auth_hash]
+    secrets = [*raws, *map(hash_of, raws), session.auth_hash]
     assert [secret for secret in secrets if secret in report] == []
 
 
@@ -1217,7 +1223,7 @@ def test_no_debug_report_of_a_refused_write_tells_a_hash(session, clock, write):
 
 def give_cookies(client, session):
     """Sign a client in; unlike a browser it sends the refresh cookie everywhere."""
-    client.cookies["__Host-access_token"] = tokens.issue_access_token(session)[0]
+    client.cookies["__Host-access_token"] = tokens.issue_access_token(session)[0].reveal()
     client.cookies["__Secure-refresh_token"] = token_of(session)
 
 

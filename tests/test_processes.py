@@ -130,7 +130,7 @@ class Race:
             self.session = SessionFactory(user=user)
         self.jar = {
             cookies.access_name(): expired_access_token(self.session),
-            cookies.refresh_name(): remake_refresh_token(self.session),
+            cookies.refresh_name(): remake_refresh_token(self.session).reveal(),
         }
         self.clients = [Client(server, self.jar) for _ in range(CLIENTS)]
         for index, client in enumerate(self.clients):
@@ -160,7 +160,7 @@ class Race:
     @property
     def tokens(self):
         """Every refresh token that the session has had."""
-        return [self.jar[cookies.refresh_name()], remake_refresh_token(self.session)]
+        return [self.jar[cookies.refresh_name()], remake_refresh_token(self.session).reveal()]
 
     def visit(self, method, url):
         """Let every client make a request with what it holds by now; return the clients."""
@@ -219,7 +219,7 @@ def test_a_logout_beside_refreshes_is_final(races, server, url):
 def test_a_revoke_by_staff_beside_refreshes_is_final(races, server):
     """Ended in the admin, it stays ended."""
     staff = SessionFactory(user=StaffFactory(username="root"))
-    jar = {cookies.access_name(): tokens.issue_access_token(staff)[0]}
+    jar = {cookies.access_name(): tokens.issue_access_token(staff)[0].reveal()}
     for race in races:
         rival = Client(server, jar)
         action = {"action": "revoke", "_selected_action": race.session.pk}
@@ -237,13 +237,15 @@ def test_a_new_password_beside_refreshes_keeps_the_changer(races, server, user):
     for race in races:
         phone = SessionFactory(user=user)
         # In every other round the changer has nothing to refresh, so somebody else does meanwhile.
-        fresh = {cookies.access_name(): tokens.issue_access_token(race.session)[0]}
+        fresh = {cookies.access_name(): tokens.issue_access_token(race.session)[0].reveal()}
         rival = Client(server, race.jar | (fresh if race.number % 2 else {}))
         rival.prepare("POST", "/password/", passwords)
         race.run(rival)
         assert rival.location == "/private/"
         race.check_that_all_are_signed_in()
-        elsewhere = Client(server, {cookies.access_name(): tokens.issue_access_token(phone)[0]})
+        elsewhere = Client(
+            server, {cookies.access_name(): tokens.issue_access_token(phone)[0].reveal()}
+        )
         for client in (rival, elsewhere):
             client.prepare("GET", "/whoami/")
         names = [client.text for client in at_once([rival, elsewhere])]

@@ -89,13 +89,13 @@ def at_once(*calls):
 
 def rotator(session):
     """Return a call that presents the session's refresh token of now."""
-    return partial(AuthSession.objects.rotate, remake_refresh_token(session))
+    return partial(AuthSession.objects.rotate, remake_refresh_token(session).reveal())
 
 
 def handed_out(results):
     """Return the tokens of those that got one."""
     return {
-        remake_refresh_token(result)
+        remake_refresh_token(result).reveal()
         for result in results
         if isinstance(result, AuthSession) and result.step is not Step.DEBOUNCE
     }
@@ -138,7 +138,7 @@ def test_twenty_who_present_one_token_get_one_successor(session, clock, heard):
         assert len(handed_out(results)) == 1
         session.refresh_from_db()
         assert (session.rotation, session.active) == (number, True)
-        assert handed_out(results) == {remake_refresh_token(session)}
+        assert handed_out(results) == {remake_refresh_token(session).reveal()}
         clock.shift(timedelta(minutes=5))
         session.confirm()
     assert heard == {None: ROUNDS}
@@ -169,7 +169,7 @@ def test_after_a_revoke_nothing_authenticates(clock, isolation, heard):
     for _ in range(ROUNDS):
         session = SessionFactory()
         clock.shift(timedelta(minutes=5))
-        tokens = {remake_refresh_token(session)}
+        tokens = {remake_refresh_token(session).reveal()}
         revoke = partial(AuthSession.objects.filter(pk=session.pk).revoke, "admin")
         *results, revoked = at_once(*[rotator(session)] * 8, revoke)
         assert revoked == 1
@@ -196,7 +196,7 @@ def test_after_a_new_password_nothing_authenticates(session):
     user = session.user
     user.set_password("another-1")
     old_hash = session.auth_hash
-    tokens = {remake_refresh_token(session)}
+    tokens = {remake_refresh_token(session).reveal()}
     *results, _ = at_once(*[rotator(session)] * 8, user.save)
     session.refresh_from_db()
     assert session.auth_hash == old_hash

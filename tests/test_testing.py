@@ -29,7 +29,7 @@ from tests.factories import PASSWORD, StaffFactory, UserFactory
 from tests.processes import ROOT
 from tokenauth import signals
 from tokenauth.models import AuthSession
-from tokenauth.session import django_rows
+from tokenauth.session import django_sessions
 from tokenauth.testing import TokenClientMixin, aforce_login, force_login, install
 
 WITHOUT_SESSIONS = {
@@ -93,10 +93,10 @@ def without_sessions(monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(SessionStore, "get_model_class", get_model_class)
-    django_rows.model_of.cache_clear()
+    django_sessions.model_of.cache_clear()
     with override_settings(**WITHOUT_SESSIONS):
         yield
-    django_rows.model_of.cache_clear()
+    django_sessions.model_of.cache_clear()
 
 
 each_engine = pytest.mark.parametrize("engine", ENGINES)

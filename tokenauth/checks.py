@@ -15,9 +15,8 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from django.core.exceptions import ImproperlyConfigured
 from django.db import router
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import LocalePrefixPattern
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
@@ -27,7 +26,7 @@ from .middleware import TokenAuthMiddleware
 from .models import AuthSession
 from .request import cookies, throttling
 from .request.django_sessions.adoption import is_replayable
-from .session.django_rows import engine
+from .session.django_sessions import engine
 
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
 #: In seconds: longer than anybody stays, and short enough to be added to a date.
@@ -76,9 +75,13 @@ def is_kind(found: Any, kind: type) -> bool:
 def url_errors() -> Iterator[CheckMessage]:
     """Find an include that is missing, or whose path is not one path."""
     try:
-        path = cookies.include_path()
-    except ImproperlyConfigured as error:
-        yield Error("The URLs of tokenauth are not included.", hint=str(error), id="tokenauth.E004")
+        path = cookies.find_include()
+    except NoReverseMatch:
+        yield Error(
+            "The URLs of tokenauth are not included.",
+            hint="Edit ROOT_URLCONF: add path('auth/', include('tokenauth.urls')).",
+            id="tokenauth.E004",
+        )
         return
     if is_under_locale_prefix(get_resolver().url_patterns):
         yield Error(

@@ -9,7 +9,6 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
-from .conf import conf
 from .request import cookies, settlement
 from .request.bounce import bounce, brings_refresh_cookie, can_bounce, take_marker
 from .request.credentials import Credentials, credentials_of
@@ -110,14 +109,6 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
 
 
 def refresh_token_here(request: HttpRequest, credentials: Credentials) -> cookies.Presented | None:
-    """Return the refresh token that may be rotated in place, if one came.
-
-    A lone one could be planted by a sibling domain, to put a person who is signed out into
-    somebody else's account. So it signs nobody in under the include; nor, in a browser, where no
-    browser would send the cookie that we set.
-    """
-    under_include = cookies.is_under(request.path, cookies.include_path())
-    ours = cookies.is_under(request.path, cookies.refresh_path()) and not conf.COOKIE_DOMAIN
+    """Return the refresh token that may be rotated in place, if one came."""
     is_browser = "Sec-Fetch-Site" in request.headers
-    lone_one_counts = not under_include and (ours or not is_browser)
-    return credentials.presented.refresh if lone_one_counts else credentials.presented.paired
+    return credentials.presented.refresh_at(request.path, in_browser=is_browser)

@@ -9,17 +9,36 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.debug import sensitive_variables
 
 from .conf import conf
 from .exceptions import SessionEnded, SessionExpired, SignedOutElsewhere
-from .session import devices, django_rows, users
+from .secret import Masked
+from .session import devices, django_sessions, users
+from .session.endings import RevokeReason
 from .session.rotation import Step
-from .session.transitions import AuthSessionManager, RevokeReason
+from .session.transitions import AuthSessionManager
 
 #: How wrong a server's clock may be before an expired session counts as ended for good: until then
 #: it signs nobody in, but nothing is deleted that would sign people out when the clock is right.
 CLOCK_ERROR = timedelta(days=1)
+
+
+class MaskedField(models.CharField):  # type: ignore[type-arg]  # Django's takes none when it runs
+    """A text column whose value shows in no report, neither on its way in nor out."""
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Masked | None:
+        """Mask what the database gives."""
+        return None if value is None else Masked(value)
+
+    def get_prep_value(self, value: Any) -> Masked | None:
+        """Mask what it gets."""
+        text = super().get_prep_value(value)
+        return None if text is None else Masked(text)
+
+    def deconstruct(self) -> Any:
+        """Tell migrations that the column is an ordinary one."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
 
 
 class AuthSession(models.Model):
@@ -34,8 +53,8 @@ class AuthSession(models.Model):
         db_index=False,  # tokenauth_user begins with it
     )
     backend = models.CharField(_("authentication backend"), max_length=255)
-    auth_hash = models.CharField(max_length=255, blank=True, editable=False)
-    token_hash = models.CharField(max_length=64, editable=False)
+    auth_hash = MaskedField(max_length=255, blank=True, editable=False)
+    token_hash = MaskedField(max_length=64, editable=False)
     rotation = models.PositiveIntegerField(_("rotations"), default=0)
     rotated_at = models.DateTimeField(_("last rotated"))
     issued_at = models.DateTimeField(_("token last handed out"))
@@ -45,7 +64,9 @@ class AuthSession(models.Model):
     expires_at = models.DateTimeField(_("expires"))
     absolute_expires_at = models.DateTimeField(_("expires in any case"))
     persistent = models.BooleanField(_("kept signed in"), default=True)
-    adopted_from = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001  # unique only among those that were adopted
+    adopted_from = MaskedField(
+        max_length=64, unique=True, null=True, editable=False
+    )  # null: unique only among those adopted
     django_session = models.CharField(max_length=40, null=True, default=None, editable=False)  # noqa: DJ001  # none is not the empty key
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, unpack_ipv4=True)
     user_agent = models.CharField(
@@ -145,7 +166,7 @@ class AuthSession(models.Model):
         ):
             return False
         there = self.has_django_session
-        return not (django_rows.exists(key) if there is None else there)
+        return not (django_sessions.exists(key) if there is None else there)
 
     def set_user(self, user: Any) -> None:
         """Remember the user, from whichever database they were read: a router may forbid more."""
@@ -167,13 +188,13 @@ class AuthSession(models.Model):
         """The auth hash under today's key, when the row still holds that of a fallback key."""
         return self.auth_hashes[0] if self.auth_hash in self.auth_hashes[1:] else ""
 
-    @sensitive_variables()
     def set_auth_hash(self, auth_hash: str) -> None:
         """Write the hash of the user's new password, unless the password changed once more.
 
         Another request may have upgraded the old hash to today's key in the meantime, or to the
         one that is today's on its server.
         """
+        auth_hash = Masked(auth_hash)
         known = {self.auth_hash, *self.auth_hashes}
         rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash__in=known)
         if rows.swap(auth_hash=auth_hash):

@@ -15,7 +15,8 @@ from .models import AuthSession
 from .request import settlement
 from .request.credentials import Credentials, credentials_of
 from .request.django_sessions.keys import store_of
-from .session.transitions import AuthSessionQuerySet, RevokeReason
+from .session.endings import RevokeReason
+from .session.transitions import AuthSessionQuerySet
 
 
 def sign_in(

@@ -29,7 +29,7 @@ from .models import AuthSession
 from .request import cookies
 from .request.django_sessions.keys import SID_KEY
 from .session import tokens
-from .session.transitions import RevokeReason
+from .session.endings import RevokeReason
 
 #: Django's engines that need the table of an app which an API-only site leaves out, and one that
 #: can hold the client's session there.

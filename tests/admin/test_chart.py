@@ -18,7 +18,7 @@ from django.utils import timezone, translation
 from tests.factories import SessionFactory
 from tokenauth.admin import activity, chart
 from tokenauth.models import AuthSession
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,7 @@ from tests.factories import UserFactory
 from tokenauth.admin.activity import TOGETHER
 from tokenauth.admin.listing import REACH, TIMES
 from tokenauth.models import AuthSession
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="asks PostgreSQL for its plans"),

@@ -20,7 +20,7 @@ from tokenauth.admin import AuthSessionAdmin, AuthSessionsUserAdminMixin, listin
 from tokenauth.admin.users import NEWEST, SessionsUserAdmin, extend_default_user_admin
 from tokenauth.models import AuthSession
 from tokenauth.session import tokens
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -515,8 +515,13 @@ def test_no_session_can_be_added(admin):
 
 def test_no_page_tells_a_token_or_a_hash(admin, session):
     """Not the list, not the detail, not the deletion, not the answer to the action."""
-    access, _ = tokens.issue_access_token(session)
-    secrets = [access, tokens.remake_refresh_token(session), session.token_hash, session.auth_hash]
+    access = tokens.issue_access_token(session)[0].reveal()
+    secrets = [
+        access,
+        tokens.remake_refresh_token(session).reveal(),
+        session.token_hash,
+        session.auth_hash,
+    ]
     delete = reverse("admin:tokenauth_authsession_delete", args=[session.pk])
     pages = [admin.get(url) for url in (reverse(LIST), detail(session), delete)]
     pages.append(revoke(admin, session))
@@ -847,8 +852,13 @@ def test_nobody_is_signed_out_who_is_not_there(admin):
 @own_admin
 def test_a_persons_page_tells_no_token_or_hash(admin, session, user):
     """As all the others."""
-    access, _ = tokens.issue_access_token(session)
-    secrets = [access, tokens.remake_refresh_token(session), session.token_hash, session.auth_hash]
+    access = tokens.issue_access_token(session)[0].reveal()
+    secrets = [
+        access,
+        tokens.remake_refresh_token(session).reveal(),
+        session.token_hash,
+        session.auth_hash,
+    ]
     for page in ("change", "sign_out"):
         text = admin.get(page_of(user, page)).text
         assert [secret for secret in secrets if secret in text] == []

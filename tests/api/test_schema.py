@@ -81,8 +81,8 @@ def headers_of(server, person):
     jar = {"csrftoken": CSRF_TOKEN}
     if person is not None:
         session = SessionFactory(user=person)
-        jar[cookies.access_name()] = tokens.issue_access_token(session)[0]
-        jar[cookies.refresh_name()] = tokens.remake_refresh_token(session)
+        jar[cookies.access_name()] = tokens.issue_access_token(session)[0].reveal()
+        jar[cookies.refresh_name()] = tokens.remake_refresh_token(session).reveal()
     return {
         "Cookie": "; ".join(f"{name}={value}" for name, value in jar.items()),
         "X-CSRFToken": CSRF_TOKEN,

@@ -9,17 +9,19 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.test import Client
 from django.urls import reverse
+from rest_framework.exceptions import Throttled
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth.api import views as api
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -598,6 +600,29 @@ def test_no_body_ever_holds_a_token(browser, user, clock):
         if name in {ACCESS, REFRESH} and cookie.value
     }
     assert len(secrets) > 3
-    secrets |= {session.token_hash, session.auth_hash, *map(tokens.hash_token, secrets)}
+    hashes = [tokens.hash_token(Secret(secret)) for secret in secrets]
+    secrets |= {session.token_hash, session.auth_hash, *hashes}
     for answer in answers:
         assert [secret for secret in secrets if secret in answer.text] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (PermissionDenied("no"), (403, "no", "permission_denied")),
+        (Http404("gone"), (404, "gone", "not_found")),
+        (Throttled(30), (429, None, "throttled")),
+        (ValueError("ours"), None),
+    ],
+    ids=["permission", "404", "throttled", "a bug"],
+)
+def test_errors_of_djangos_own_are_answered_in_the_apis_form(error, answer):
+    """Anything else is a 500, with a traceback."""
+    found = api.error_answer(error, {})
+    if answer is None:
+        assert found is None
+        return
+    status, detail, code = answer
+    assert (found.status_code, found.data["code"]) == (status, code)
+    assert found.data["detail"] == (detail or error.detail)
+    assert found.headers.get("Retry-After") == ("30" if status == 429 else None)

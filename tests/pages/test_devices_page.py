@@ -17,7 +17,7 @@ from tokenauth.models import AuthSession
 from tokenauth.pages.views import PER_PAGE
 from tokenauth.pages.wording import AT_MOST, ENDINGS, GREETINGS, ago
 from tokenauth.session.devices import kind_of
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 pytestmark = pytest.mark.django_db
 

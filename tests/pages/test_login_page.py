@@ -17,7 +17,7 @@ from tests.factories import PASSWORD, UserFactory
 from tokenauth.models import AuthSession
 from tokenauth.pages import views
 from tokenauth.pages.views import LoginView
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 WHY = "You were signed out because"

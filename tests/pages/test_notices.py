@@ -178,7 +178,7 @@ def steal(user, request=None):
     """Let a spent refresh token of the user's come back."""
     with time_machine.travel(timezone.now(), tick=False) as clock:
         session = start(user)
-        spent = tokens.remake_refresh_token(session)
+        spent = tokens.remake_refresh_token(session).reveal()
         clock.shift(timedelta(minutes=20))
         session = AuthSession.objects.rotate(spent, request_from("Firefox on Linux"))
         session.confirm()

@@ -10,6 +10,8 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import set_script_prefix
 
 from tokenauth.request import bounce
+from tokenauth.request.credentials import Credentials
+from tokenauth.request.refresh import RefreshView
 
 HERE = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate"}
 NOON = 1_772_366_400
@@ -229,6 +231,27 @@ def test_the_body_is_read_to_its_end_in_pieces():
     assert bounce.bounce(uploading(body, 1_000_000)).status_code == 307
     assert body.tell() == 1_000_000
     assert body.largest == bounce.CHUNK
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("method", "query", "status", "whole"),
+    [
+        ("POST", "", 401, False),
+        ("PUT", "", 405, False),
+        ("POST", "?next=//evil.test", 400, False),
+        ("POST", "?next=/private/", 307, True),
+    ],
+)
+def test_only_a_body_that_is_bounced_on_is_read_to_its_end(method, query, status, whole):
+    """Whom the refresh URL answers could otherwise keep a worker reading for hours."""
+    body = Upload(b"x" * 1_000_000)
+    made = RequestFactory().generic(
+        method, f"/auth/refresh/{query}", CONTENT_LENGTH="1000000", **{"wsgi.input": body}
+    )
+    Credentials(made).attach()
+    assert RefreshView.as_view()(made).status_code == status
+    assert body.tell() == (1_000_000 if whole else bounce.MAX_UNUSED_BODY)
 
 
 def test_a_browser_that_went_away_makes_no_error():

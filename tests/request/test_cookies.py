@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import set_script_prefix
@@ -14,6 +13,7 @@ from django.utils import timezone
 
 from tokenauth.request import cookies
 from tokenauth.request.cookies import Presentation
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
 
 
@@ -36,15 +36,15 @@ class Session(SimpleNamespace):
 
     @property
     def access(self):
-        return f"{cookies.access_name()}={tokens.issue_access_token(self)[0]}"
+        return f"{cookies.access_name()}={tokens.issue_access_token(self)[0].reveal()}"
 
     @property
     def refresh(self):
-        return f"{cookies.refresh_name()}={tokens.remake_refresh_token(self)}"
+        return f"{cookies.refresh_name()}={tokens.remake_refresh_token(self).reveal()}"
 
 
 def present(*pairs):
-    return Presentation("; ".join(pairs))
+    return Presentation(Secret("; ".join(pairs)))
 
 
 # Names
@@ -85,14 +85,23 @@ def test_the_refresh_cookies_path_is_that_of_the_include():
 
 
 @pytest.mark.urls("django.contrib.auth.urls")
-def test_a_site_without_our_urls_is_told_what_to_edit():
-    """The error says which file and which line."""
-    with pytest.raises(ImproperlyConfigured) as error:
-        cookies.include_path()
-    assert str(error.value) == (
-        "tokenauth needs its URLs. Edit your ROOT_URLCONF to add "
-        "path('auth/', include('tokenauth.urls'))."
-    )
+@pytest.mark.parametrize(
+    ("chosen", "script", "path"),
+    [
+        (None, "/", "/auth/"),
+        (None, "/sub/", "/sub/auth/"),
+        ("/members/", "/", "/members/"),
+        ("/", "/", "/"),
+    ],
+)
+def test_without_our_urls_the_cookie_is_where_the_setting_says(settings, chosen, script, path):
+    """A test's own ROOT_URLCONF need not know of ours; what is missing a check says."""
+    settings.TOKENAUTH_REFRESH_COOKIE_PATH = chosen
+    set_script_prefix(script)
+    try:
+        assert cookies.refresh_path() == cookies.include_path() == path
+    finally:
+        set_script_prefix("/")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,7 @@ def test_paths_match_as_in_a_browser(path, folder, sent):
 )
 def test_every_value_of_a_name_is_found_in_the_raw_header(header, values):
     """Twins are both found; a Unicode space before a name makes it another name."""
-    assert cookies.parse(header, "t") == values
+    assert [value.reveal() for value in cookies.parse(Secret(header), "t")] == values
 
 
 # Which of them to believe
@@ -201,6 +210,41 @@ def test_a_lone_refresh_token_is_single_if_it_is_one():
     assert present(alice.refresh, mallory.refresh).refresh is None
 
 
+@pytest.mark.parametrize(
+    ("path", "in_browser", "options", "counts"),
+    [
+        ("/shop/", False, {}, True),
+        ("/shop/", True, {}, False),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/shop/"}, False),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/"}, True),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/", "COOKIE_DOMAIN": "site.test"}, False),
+        ("/shop/", True, {"REFRESH_COOKIE_PATH": "/", "COOKIE_SECURE": False}, False),
+        ("/shop/", False, {"COOKIE_SECURE": False}, True),
+        ("/auth/sessions/", False, {"REFRESH_COOKIE_PATH": "/"}, False),
+    ],
+    ids=[
+        "no browser",
+        "where it is not sent",
+        "between the include and the root",
+        "on the root",
+        "shared with siblings",
+        "plain http",
+        "plain http, no browser",
+        "under the include",
+    ],
+)
+def test_a_lone_refresh_token_counts_where_no_sibling_can_plant_it(
+    settings, path, in_browser, options, counts
+):
+    """In a browser only under a name with ``__Host-``; beside its access token everywhere."""
+    for name, value in options.items():
+        setattr(settings, f"TOKENAUTH_{name}", value)
+    alice = Session()
+    lone, pair = present(alice.refresh), present(alice.access, alice.refresh)
+    assert (lone.refresh_at(path, in_browser=in_browser) is not None) == counts
+    assert pair.refresh_at(path, in_browser=in_browser).claims.sid == alice.id
+
+
 def test_what_a_browser_holds_is_told_by_either_token():
     """By the access token if there is one, else by a single refresh token."""
     session = Session(rotation=2)
@@ -222,8 +266,8 @@ def test_no_repr_tells_a_token():
     """What was presented can be logged by anybody."""
     alice = Session()
     browser = present(alice.access, alice.refresh)
-    raw = browser.refresh.raw
-    assert raw == tokens.remake_refresh_token(alice)
+    raw = browser.refresh.raw.reveal()
+    assert raw == tokens.remake_refresh_token(alice).reveal()
     for thing in (browser, browser.refresh, browser.access, vars(browser)["refresh_tokens"]):
         assert raw not in repr(thing)
         assert alice.token_hash not in repr(thing)
@@ -244,7 +288,7 @@ PUTS = pytest.mark.parametrize(
 @PUTS
 def test_cookies_are_closed_to_scripts_http_and_other_sites(put, name, path):
     """HttpOnly, Secure, SameSite=Lax, and the path that was promised."""
-    put(response := HttpResponse(), "value", 60)
+    put(response := HttpResponse(), Secret("value"), 60)
     morsel = response.cookies[name]
     assert (morsel.value, morsel["path"], morsel["max-age"]) == ("value", path, 60)
     assert (morsel["httponly"], morsel["secure"], morsel["samesite"]) == (True, True, "Lax")
@@ -254,17 +298,17 @@ def test_cookies_are_closed_to_scripts_http_and_other_sites(put, name, path):
 @PUTS
 def test_a_cookie_until_the_browser_closes_has_no_max_age(put, name, path):
     """Neither Max-Age nor Expires."""
-    put(response := HttpResponse(), "value", None)
+    put(response := HttpResponse(), Secret("value"), None)
     assert (response.cookies[name]["max-age"], response.cookies[name]["expires"]) == ("", "")
 
 
 @PUTS
 def test_a_deletion_is_understood_without_max_age_too(put, name, path):
     """By its date, as Django's own are; a cookie that is set has one to come."""
-    put(response := HttpResponse(), "", 0)
+    put(response := HttpResponse(), None, 0)
     assert response.cookies[name]["expires"] == "Thu, 01 Jan 1970 00:00:00 GMT"
     for max_age in (1, 60):
-        put(response := HttpResponse(), "value", max_age)
+        put(response := HttpResponse(), Secret("value"), max_age)
         assert "1970" not in response.cookies[name]["expires"]
 
 
@@ -285,8 +329,8 @@ def test_a_deletion_repeats_every_attribute(settings, put, options):
         lifetimes = {"max-age", "expires"}
         return name, {key: morsel[key] for key in morsel if key not in lifetimes}, morsel["max-age"]
 
-    name, same, max_age = attributes("value", 60)
-    assert attributes("", 0) == (name, same, 0)
+    name, same, max_age = attributes(Secret("value"), 60)
+    assert attributes(None, 0) == (name, same, 0)
     assert max_age == 60
     for option, value in options.items():
         assert same[option.removeprefix("COOKIE_").lower()] == (value or "")
@@ -329,4 +373,4 @@ def test_a_header_of_any_bytes_is_read(rf: RequestFactory):
     """Whatever bytes a server lets through, nobody is presented and nothing breaks."""
     junk = bytes(range(1, 256)).decode("latin-1")
     request = rf.get("/", HTTP_COOKIE=f"{cookies.access_name()}={junk}; \udcff={junk}")
-    assert Presentation(request.META["HTTP_COOKIE"]).access is None
+    assert Presentation(Secret(request.META["HTTP_COOKIE"])).access is None

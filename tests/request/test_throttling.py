@@ -618,7 +618,7 @@ def test_a_forged_token_makes_no_known_browser(sign_in, door, own, settings):
 
 
 def access_cookie(session):
-    return f"{cookies.access_name()}={tokens.issue_access_token(session)[0]}"
+    return f"{cookies.access_name()}={tokens.issue_access_token(session)[0].reveal()}"
 
 
 def test_a_hundred_sessions_are_not_a_hundred_limits(rf, user, settings):

@@ -18,6 +18,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken as SimpleJWTInvalidToken
 
 from tokenauth.exceptions import InvalidToken
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
 from tokenauth.session.tokens import AccessToken, Claims, RefreshToken
 
@@ -72,9 +73,10 @@ def unsigned(payload):
 
 def test_an_access_token_says_which_session_and_rotation_for_how_long(session):
     """An access token carries no user, no e-mail, and is good for its lifetime."""
-    raw, claims = tokens.issue_access_token(session)
+    secret, claims = tokens.issue_access_token(session)
+    raw = secret.reveal()
     now = int(NOW.timestamp())
-    assert claims == AccessToken.read(raw) == Claims(SID, 3, now, now + 900)
+    assert claims == AccessToken.read(Secret(raw)) == Claims(SID, 3, now, now + 900)
     payload = jwt.decode(raw, options={"verify_signature": False})
     assert set(payload) == {"token_type", "sid", "rot", "iat", "exp", "jti"}
     assert payload["token_type"] == "tokenauth_access"
@@ -82,14 +84,17 @@ def test_an_access_token_says_which_session_and_rotation_for_how_long(session):
 
 def test_a_new_version_makes_the_tokens_of_the_old_one(session):
     """Were a word in how a key is derived to change, everybody would be signed out by an update."""
-    assert tokens.hash_token(tokens.make_refresh_token(session, "an old key")) == KNOWN_HASH
+    assert tokens.hash_token(tokens.make_refresh_token(session, Secret("an old key"))) == KNOWN_HASH
     key = tokens.derive_backend("tokenauth_access", "an old key").signing_key
-    assert tokens.hash_token(key) == KNOWN_KEY
+    assert tokens.hash_token(Secret(key)) == KNOWN_KEY
 
 
 def test_two_access_tokens_of_one_second_differ(session):
     """Each access token has an id of its own."""
-    assert tokens.issue_access_token(session)[0] != tokens.issue_access_token(session)[0]
+    assert (
+        tokens.issue_access_token(session)[0].reveal()
+        != tokens.issue_access_token(session)[0].reveal()
+    )
 
 
 def test_an_access_token_never_outlives_its_session(session):
@@ -100,9 +105,9 @@ def test_an_access_token_never_outlives_its_session(session):
 
 def test_a_refresh_token_says_which_session_and_rotation_until_when(session):
     """A refresh token carries no user, and ends with its session."""
-    raw = tokens.remake_refresh_token(session)
+    raw = tokens.remake_refresh_token(session).reveal()
     ends = int(session.expires_at.timestamp())
-    assert RefreshToken.read(raw) == Claims(SID, 3, int(NOW.timestamp()), ends)
+    assert RefreshToken.read(Secret(raw)) == Claims(SID, 3, int(NOW.timestamp()), ends)
     payload = jwt.decode(raw, options={"verify_signature": False})
     assert set(payload) == {"token_type", "sid", "rot", "iat", "exp", "jti"}
     assert payload["token_type"] == "tokenauth_refresh"
@@ -111,9 +116,9 @@ def test_a_refresh_token_says_which_session_and_rotation_until_when(session):
 def test_lifetimes_are_read_when_the_token_is_made(session, settings):
     """Neither setting is frozen at import, as simplejwt's are."""
     settings.SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(seconds=60), "ALGORITHM": "HS512"}
-    raw, claims = tokens.issue_access_token(session)
+    secret, claims = tokens.issue_access_token(session)
     assert claims.exp - claims.iat == 60
-    assert jwt.get_unverified_header(raw)["alg"] == "HS256"
+    assert jwt.get_unverified_header(secret.reveal())["alg"] == "HS256"
     settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME = 30
     assert tokens.issue_access_token(session)[1].exp == claims.iat + 30
 
@@ -121,7 +126,10 @@ def test_lifetimes_are_read_when_the_token_is_made(session, settings):
 def test_both_tokens_fit_into_a_cookie(session):
     """Name and value stay far below the 4,096 bytes that a browser keeps."""
     session.rotation = tokens.MAX_ROTATION
-    for raw in (tokens.issue_access_token(session)[0], tokens.make_refresh_token(session, KEY)):
+    for raw in (
+        tokens.issue_access_token(session)[0].reveal(),
+        tokens.make_refresh_token(session, Secret(KEY)).reveal(),
+    ):
         assert len(raw) < 1024
 
 
@@ -130,10 +138,10 @@ def test_both_tokens_fit_into_a_cookie(session):
 
 def test_the_same_refresh_token_can_be_made_again(session, now):
     """Byte for byte the same at any time, and the session holds nothing but its hash."""
-    first = tokens.remake_refresh_token(session)
+    first = tokens.remake_refresh_token(session).reveal()
     now.shift(timedelta(days=20))
-    assert tokens.remake_refresh_token(session) == first
-    assert tokens.hash_token(first) == session.token_hash
+    assert tokens.remake_refresh_token(session).reveal() == first
+    assert tokens.hash_token(Secret(first)) == session.token_hash
     assert len(session.token_hash) == 64
 
 
@@ -149,9 +157,9 @@ def test_the_same_refresh_token_can_be_made_again(session, now):
 )
 def test_another_state_has_another_refresh_token(session, change):
     """Whatever determines the token changes it."""
-    before = tokens.make_refresh_token(session, KEY)
+    before = tokens.make_refresh_token(session, Secret(KEY)).reveal()
     vars(session).update(change)
-    assert tokens.make_refresh_token(session, KEY) != before
+    assert tokens.make_refresh_token(session, Secret(KEY)).reveal() != before
 
 
 @pytest.mark.parametrize(
@@ -166,7 +174,7 @@ def test_the_token_does_not_depend_on_how_the_moment_is_written(session, written
     """A database gives the moment back in another zone, and without ``fold``."""
     raws = []
     for session.rotated_at in written:
-        raws.append(tokens.make_refresh_token(session, KEY))
+        raws.append(tokens.make_refresh_token(session, Secret(KEY)).reveal())
     assert raws[0] == raws[1]
 
 
@@ -178,17 +186,17 @@ def test_a_retired_key_still_verifies(kind, settings):
     """Rotating SECRET_KEY through SECRET_KEY_FALLBACKS signs nobody out."""
     raw = sign(kind, payload_of(kind))
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OTHER_KEY, [KEY]
-    assert kind.read(raw).sid == SID
+    assert kind.read(Secret(raw)).sid == SID
     settings.SECRET_KEY_FALLBACKS = []
     with pytest.raises(InvalidToken):
-        kind.read(raw)
+        kind.read(Secret(raw))
 
 
 def test_a_refresh_token_is_made_again_under_the_key_it_was_made_with(session, settings):
     """A re-issue after a change of keys gives the token that the browser may already have."""
-    raw = tokens.remake_refresh_token(session)
+    raw = tokens.remake_refresh_token(session).reveal()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OTHER_KEY, [KEY]
-    assert tokens.remake_refresh_token(session) == raw
+    assert tokens.remake_refresh_token(session).reveal() == raw
     assert tokens.new_refresh_token_hash(session) != session.token_hash
 
 
@@ -196,7 +204,7 @@ def test_a_server_without_the_key_cannot_make_the_token_again(session, settings)
     """During a rolling deploy a server may not know the newest key yet."""
     settings.SECRET_KEY = OTHER_KEY
     with pytest.raises(InvalidToken):
-        tokens.remake_refresh_token(session)
+        tokens.remake_refresh_token(session).reveal()
 
 
 def test_every_purpose_and_every_secret_has_a_key_of_its_own():
@@ -242,7 +250,7 @@ FORGED = {
 def test_what_this_site_did_not_sign_is_invalid(kind, raw):
     """Garbage and forgeries are InvalidToken, never another error."""
     with pytest.raises(InvalidToken) as caught:
-        kind.read(raw)
+        kind.read(Secret(raw))
     assert len(raw) < 4 or raw not in str(caught.value)
 
 
@@ -274,15 +282,15 @@ def test_what_this_site_did_not_sign_is_invalid(kind, raw):
 @BOTH
 def test_a_signed_token_with_impossible_claims_is_invalid(kind, changes):
     """Even under our own key only our own claims count."""
-    assert kind.read(sign(kind, payload_of(kind))).rot == 3
+    assert kind.read(Secret(sign(kind, payload_of(kind)))).rot == 3
     with pytest.raises(InvalidToken):
-        kind.read(sign(kind, payload_of(kind, **changes)))
+        kind.read(Secret(sign(kind, payload_of(kind, **changes))))
 
 
 @BOTH
 def test_the_last_rotation_that_the_database_can_hold_counts(kind):
     """A PositiveIntegerField ends there."""
-    assert kind.read(sign(kind, payload_of(kind, rot=2**31 - 1))).rot == 2**31 - 1
+    assert kind.read(Secret(sign(kind, payload_of(kind, rot=2**31 - 1)))).rot == 2**31 - 1
 
 
 @BOTH
@@ -290,9 +298,9 @@ def test_neither_token_passes_as_the_other(kind):
     """An access token does not refresh, and a refresh token signs nobody in."""
     other = {AccessToken: RefreshToken, RefreshToken: AccessToken}[kind]
     with pytest.raises(InvalidToken):
-        other.read(sign(kind, payload_of(kind)))
+        other.read(Secret(sign(kind, payload_of(kind))))
     with pytest.raises(InvalidToken):
-        other.read(sign(other, payload_of(kind)))
+        other.read(Secret(sign(other, payload_of(kind))))
 
 
 @BOTH
@@ -308,7 +316,7 @@ def test_none_of_the_sites_bearer_tokens_is_ours(kind):
     theirs = {AccessToken: simplejwt.AccessToken, RefreshToken: simplejwt.RefreshToken}[kind]()
     theirs.payload |= payload_of(kind)
     with pytest.raises(InvalidToken):
-        kind.read(str(theirs))
+        kind.read(Secret(str(theirs)))
 
 
 # Times are judged, not verified
@@ -319,14 +327,14 @@ def test_an_expired_token_can_be_read(kind, now):
     """The sid of an expired access token is how the server knows what to refresh."""
     raw = sign(kind, payload_of(kind))
     now.shift(timedelta(days=3650))
-    assert kind.read(raw).expired
+    assert kind.read(Secret(raw)).expired
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_a_clock_that_is_ahead_signs_nobody_out(claim):
     """A token issued by a server whose clock is ahead verifies on this one."""
     ahead = int(NOW.timestamp()) + 3600
-    assert AccessToken.read(sign(AccessToken, payload_of(AccessToken, **{claim: ahead})))
+    assert AccessToken.read(Secret(sign(AccessToken, payload_of(AccessToken, **{claim: ahead}))))
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from django.db.models import Count, Value
 from django.utils import timezone
 
 from tokenauth.models import AuthSession
-from tokenauth.session.transitions import AuthSessionQuerySet, RevokeReason
+from tokenauth.session.endings import RevokeReason
+from tokenauth.session.transitions import AuthSessionQuerySet
 
 log = logging.getLogger("tokenauth")
 

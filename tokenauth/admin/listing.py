@@ -31,7 +31,8 @@ from django.utils.translation import gettext_lazy
 
 from tokenauth.models import AuthSession
 from tokenauth.session import devices
-from tokenauth.session.transitions import AuthSessionQuerySet, RevokeReason
+from tokenauth.session.endings import RevokeReason
+from tokenauth.session.transitions import AuthSessionQuerySet
 
 from .staff import current_session
 

@@ -25,7 +25,8 @@ from django.utils.translation import gettext_lazy, pgettext
 from tokenauth.models import AuthSession
 from tokenauth.pages import wording
 from tokenauth.session.devices import translated
-from tokenauth.session.transitions import AuthSessionQuerySet, RevokeReason
+from tokenauth.session.endings import RevokeReason
+from tokenauth.session.transitions import AuthSessionQuerySet
 
 from . import chart, listing, staff
 from .users import AuthSessionsUserAdminMixin, extend_default_user_admin

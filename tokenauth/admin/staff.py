@@ -15,7 +15,8 @@ from django.utils.translation import ngettext
 
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import credentials_of
-from tokenauth.session.transitions import AuthSessionQuerySet, RevokeReason
+from tokenauth.session.endings import RevokeReason
+from tokenauth.session.transitions import AuthSessionQuerySet
 
 
 def may_revoke(request: HttpRequest) -> bool:

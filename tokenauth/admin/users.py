@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from tokenauth.models import AuthSession
 from tokenauth.pages.wording import Entry
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 from . import staff
 

@@ -6,16 +6,18 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model
+from django.core.exceptions import PermissionDenied as DjangosPermissionDenied
 from django.core.exceptions import ValidationError
+from django.http import Http404
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
+    NotFound,
     ParseError,
     PermissionDenied,
 )
@@ -25,7 +27,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView, exception_handler
+from rest_framework.views import APIView
 
 from tokenauth.authentication import CookieTokenAuthentication
 from tokenauth.conf import conf
@@ -33,6 +35,7 @@ from tokenauth.request import settlement
 from tokenauth.request.credentials import credentials_of
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
+from tokenauth.secret import Masked
 from tokenauth.session.users import can_be_username
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
@@ -98,20 +101,27 @@ class OpenView(TokenAuthView):
 
 
 def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer as REST framework does, in the form ``{"detail", "code"}``."""
-    response = exception_handler(error, context)
-    if response is None:
+    """Answer as REST framework does, in the form ``{"detail", "code"}``.
+
+    But roll nothing back: our views have no transaction (``urls``), and one that a middleware
+    opened around the request would be of no use to those that still have to answer.
+    """
+    if isinstance(error, Http404):
+        error = NotFound(*error.args)
+    elif isinstance(error, DjangosPermissionDenied):
+        error = PermissionDenied(*error.args)
+    if not isinstance(error, APIException):
         return None
-    # REST framework converts just these two of Django's own.
-    django_codes = {403: "permission_denied", 404: "not_found"}
-    own = error.get_codes() if isinstance(error, APIException) else None
-    codes = own or django_codes[response.status_code]
-    detail = response.data.get("detail") if isinstance(response.data, dict) else None
-    response.data = {
-        "detail": detail or one_line(response.data),
+    codes, detail = error.get_codes(), error.detail
+    body = {
+        "detail": detail if isinstance(detail, str) else one_line(detail),
         "code": codes if isinstance(codes, str) else "invalid",
     }
-    return response
+    # Where REST framework notes the challenge, and how long to wait.
+    noted = {"WWW-Authenticate": "auth_header", "Retry-After": "wait"}
+    found = {header: getattr(error, name, None) for header, name in noted.items()}
+    headers = {header: str(value) for header, value in found.items() if value}
+    return Response(body, status=error.status_code, headers=headers)
 
 
 def one_line(errors: Any) -> str:
@@ -132,13 +142,9 @@ class LoginSerializer(serializers.Serializer[Any]):
 class LoginView(OpenView):
     """Sign in with ``username`` (or the user model's own field) and ``password``."""
 
-    @sensitive_variables()
     def post(self, request: Request) -> Response:
         """Start a session and say who is signed in."""
-        fields = LoginSerializer(data=login_fields(request.data))
-        fields.is_valid(raise_exception=True)
-        username = unicodedata.normalize("NFKC", fields.validated_data["username"])
-        password = fields.validated_data["password"]
+        username, password, remember = login_of(request)
         attempt = LoginAttempt(request._request, username)
         try:
             user = authenticate(request._request, username=username, password=password)
@@ -149,11 +155,23 @@ class LoginView(OpenView):
         if user is None or not getattr(user, "is_active", True):
             raise AuthenticationFailed(_("This username and password are not right."))
         attempt.succeeded()
-        sign_in(request._request, user, persistent=fields.validated_data["remember"])
+        sign_in(request._request, user, persistent=remember)
         return Response(answers.signed_in(credentials_of(request)))
 
 
-@sensitive_variables()
+def login_of(request: Request) -> tuple[str, Masked, bool]:
+    """Return username, password and ``remember``. Raises ValidationError.
+
+    What holds the password in plain (a serializer's repr does) is gone before the database is
+    asked.
+    """
+    fields = LoginSerializer(data=login_fields(request.data))
+    fields.is_valid(raise_exception=True)
+    found = fields.validated_data
+    username = unicodedata.normalize("NFKC", found["username"])
+    return username, Masked(found["password"]), found["remember"]
+
+
 def login_fields(data: Any) -> Any:
     """Return the body with the user model's own field under the name ``username``."""
     if not isinstance(data, Mapping):

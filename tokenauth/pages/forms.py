@@ -9,11 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import EmailField
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import Throttled
 
 from tokenauth.conf import conf
 from tokenauth.request.throttling import LoginAttempt
+from tokenauth.secret import Masked
 from tokenauth.session.users import can_be_username
 
 #: The id of the error summary on the login page.
@@ -35,26 +35,27 @@ class LoginForm(AuthenticationForm):
         if isinstance(self.username_field, EmailField):
             self.fields["username"].widget.attrs["inputmode"] = "email"
 
-    @sensitive_variables()
     def clean(self) -> dict[str, Any]:
         """Check the password, unless too many have failed."""
-        username, password = map(self.cleaned_data.get, ("username", "password"))
-        if username is None or not password:
+        username = self.cleaned_data.get("username")
+        if username is None or not self.cleaned_data.get("password"):
             return super().clean()
+        # Django hands it on, through frames that a report of an error would show.
+        self.cleaned_data["password"] = Masked(self.cleaned_data["password"])
         try:
             attempt = LoginAttempt(self.request, username)
         except Throttled as refusal:
             self.retry_after = wait = int(refusal.wait)  # type: ignore[attr-defined]  # the stubs lack it
             raise throttled(wait) from None
         try:
-            cleaned = super().clean()
+            super().clean()
         except (ValidationError, ValueError):
             self._mark_fields()
             if can_be_username(username):
                 raise
             raise self.get_invalid_login_error() from None
         attempt.succeeded()
-        return cleaned
+        return self.cleaned_data
 
     def _mark_fields(self) -> None:
         """Say at both fields that one of them is wrong: it can't be told which."""

@@ -27,7 +27,7 @@ from django.utils.translation import gettext_noop
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.session.devices import translated
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 log = logging.getLogger("tokenauth.security")
 

@@ -16,7 +16,7 @@ from tokenauth.models import AuthSession
 from tokenauth.request.cookies import Presentation
 from tokenauth.session import users
 from tokenauth.session.devices import translated
-from tokenauth.session.transitions import RevokeReason, is_in_flight
+from tokenauth.session.endings import RevokeReason, is_in_flight
 
 #: How long and how many ended sessions are shown to their owner.
 RECENTLY = timedelta(days=30)

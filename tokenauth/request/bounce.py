@@ -5,6 +5,7 @@ method and body (302 would turn a form post into a GET): forms, uploads, ``fetch
 method, images and EventSources survive it in Chromium, Firefox and WebKit.
 """
 
+import math
 import time
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +26,9 @@ MAX_URL = 2048
 #: sets no cookie. Gunicorn's limit is 4,094.
 MAX_REQUEST_LINE = 3500
 CHUNK = 64 * 1024
+#: Bytes of a body that are read for an answer which is no bounce: what a script of the site's may
+#: have sent along. Whoever sends more may find the connection reset instead of the answer.
+MAX_UNUSED_BODY = CHUNK
 
 
 def take_marker(request: HttpRequest) -> bool:
@@ -110,11 +114,15 @@ def is_embedded_elsewhere(request: HttpRequest) -> bool:
     )
 
 
-def drain(request: HttpRequest) -> None:
-    """Read the body to its end: gunicorn resets the connection of an upload left unread."""
+def drain(request: HttpRequest, most: float = math.inf) -> None:
+    """Read the body to its end, or until ``most`` bytes were read.
+
+    Gunicorn resets the connection of an upload that is left unread.
+    """
+    read = 0
     try:
-        while request.read(CHUNK):
-            pass
+        while read < most and (chunk := request.read(CHUNK)):
+            read += len(chunk)
     except UnreadablePostError:
         # The browser went away; so does the answer.
         return

@@ -11,15 +11,14 @@ from functools import cached_property
 from urllib.parse import unquote
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponseBase
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken
+from tokenauth.secret import Masked, Secret
 from tokenauth.session.tokens import AccessToken, Claims, RefreshToken
 
 #: Headers by which a view or a cache decorator tells some cache to keep a response.
@@ -29,15 +28,24 @@ CACHE_HEADERS = ("Expires", "Surrogate-Control", "Edge-Control", "X-Accel-Expire
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
+def find_include() -> str:
+    """Return the path under which ROOT_URLCONF includes ``tokenauth.urls``, with its script name.
+
+    Raises NoReverseMatch when it doesn't.
+    """
+    return reverse("tokenauth:login", settings.ROOT_URLCONF).removesuffix("login/")
+
+
 def include_path() -> str:
-    """Return the path under which the site includes ``tokenauth.urls``, with its script name."""
+    """Return the path of the auth URLs, or where they would be.
+
+    A site's tests put a URLconf without them in the place of its own, and no page of theirs may
+    fail for it. That a site has them is a system check's to say.
+    """
     try:
-        return reverse("tokenauth:login", settings.ROOT_URLCONF).removesuffix("login/")
-    except NoReverseMatch as error:
-        raise ImproperlyConfigured(
-            "tokenauth needs its URLs. Edit your ROOT_URLCONF to add "
-            "path('auth/', include('tokenauth.urls'))."
-        ) from error
+        return find_include()
+    except NoReverseMatch:
+        return conf.REFRESH_COOKIE_PATH or f"{get_script_prefix()}auth/"
 
 
 def refresh_path() -> str:
@@ -72,21 +80,22 @@ def refresh_name() -> str:
     return prefixed(conf.REFRESH_COOKIE_NAME, refresh_path())
 
 
-def parse(header: str, name: str) -> list[str]:
+def parse(header: Secret[str], name: str) -> list[Secret[str]]:
     """Return each distinct value that a raw ``Cookie`` header gives to ``name``.
 
     ``request.COOKIES`` won't do: of two cookies of one name it keeps only the last, which a
     sibling subdomain can plant, and it takes a Unicode space before a name for none.
     """
-    pairs = (part.partition("=") for part in header.split(";"))
-    return list(dict.fromkeys(v.strip(" \t") for n, _, v in pairs if n.strip(" \t") == name))
+    pairs = (part.partition("=") for part in header.reveal().split(";"))
+    values = dict.fromkeys(v.strip(" \t") for n, _, v in pairs if n.strip(" \t") == name)
+    return [Secret(value) for value in values]
 
 
 @dataclass(frozen=True, repr=False)
 class Presented:
     """A genuine refresh token that came in a cookie."""
 
-    raw: str
+    raw: Secret[str]
     claims: Claims
 
 
@@ -96,11 +105,10 @@ class Presentation:
     What does not verify is ignored: it may be a clock, a rolling deploy, or planted.
     """
 
-    def __init__(self, header: str) -> None:
+    def __init__(self, header: Secret[str]) -> None:
         self.header = header
 
     @cached_property
-    @sensitive_variables()
     def access_tokens(self) -> list[Claims]:
         """The claims of every access token, expired or not."""
         found = []
@@ -112,7 +120,6 @@ class Presentation:
         return found
 
     @cached_property
-    @sensitive_variables()
     def refresh_tokens(self) -> list[Presented]:
         """Every refresh token, expired or not."""
         found = []
@@ -158,12 +165,26 @@ class Presentation:
         """The refresh token that counts where a lone one may."""
         return self.paired or self.single
 
+    def refresh_at(self, path: str, *, in_browser: bool) -> Presented | None:
+        """Return the refresh token that may be rotated on this page.
 
-def put(response: HttpResponseBase, name: str, value: str, path: str, max_age: int | None) -> None:
+        A lone one could be planted by a sibling domain, to put a person who is signed out into
+        somebody else's account. So it signs nobody in under the include; nor, in a browser, under a
+        name that a sibling may give to a cookie: all but those with the prefix ``__Host-``.
+        """
+        plantable = in_browser and not refresh_name().startswith("__Host-")
+        if plantable or is_under(path, include_path()):
+            return self.paired
+        return self.refresh
+
+
+def put(
+    response: HttpResponseBase, name: str, raw: Secret[str] | None, path: str, max_age: int | None
+) -> None:
     """Set one cookie; ``max_age`` is in seconds, ``None`` until the browser closes."""
     response.set_cookie(
         name,
-        value,
+        Masked(raw.reveal() if raw else ""),
         max_age=max_age,
         expires=LONG_AGO if max_age == 0 else None,
         path=path,
@@ -182,12 +203,12 @@ def seconds_until(moment: datetime) -> int:
     return max(1, math.ceil((moment - timezone.now()).total_seconds()))
 
 
-def put_access(response: HttpResponseBase, raw: str, max_age: int | None) -> None:
+def put_access(response: HttpResponseBase, raw: Secret[str] | None, max_age: int | None) -> None:
     """Set the access cookie. It outlives its token: an expired one asks for a refresh."""
     put(response, access_name(), raw, "/", max_age)
 
 
-def put_refresh(response: HttpResponseBase, raw: str, max_age: int | None) -> None:
+def put_refresh(response: HttpResponseBase, raw: Secret[str] | None, max_age: int | None) -> None:
     """Set the refresh cookie, on the auth URLs' path alone."""
     put(response, refresh_name(), raw, refresh_path(), max_age)
 

@@ -19,14 +19,14 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
-from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
+from tokenauth.session.endings import is_in_flight
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import is_in_flight
 
 from . import cookies
 from .django_sessions import adoption, keys
@@ -42,7 +42,7 @@ class Credentials:
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
-        self.presented = cookies.Presentation(request.META.get("HTTP_COOKIE", ""))
+        self.presented = cookies.Presentation(Secret(request.META.get("HTTP_COOKIE", "")))
         self.arrived_at = time.monotonic()
         #: The live session that authenticated the request.
         self.session: AuthSession | None = None
@@ -58,7 +58,7 @@ class Credentials:
         self.access: tokens.Claims | None = None
         #: The session whose tokens go out with the response, and the new access token.
         self.outgoing: AuthSession | None = None
-        self.access_token = ""
+        self.access_token = Secret("")
         #: Sessions that authenticated the request, the last of them now or until a login or logout.
         self.accepted: set[UUID] = set()
         #: Sessions found or made ended in this request.
@@ -208,7 +208,6 @@ class Credentials:
 
     # The transitions
 
-    @sensitive_variables()
     def refresh(self, token: cookies.Presented) -> Step | None:
         """Rotate here; return what was done, or None if nobody is signed in by this token."""
         if token.claims.expired:
@@ -245,7 +244,6 @@ class Credentials:
             self.store.rebind()
             self.store.update(keys.auth_keys(session))
 
-    @sensitive_variables()
     def _send(self, session: AuthSession) -> None:
         self.outgoing = session
         self.access_token, self.access = tokens.issue_access_token(session)

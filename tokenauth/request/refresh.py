@@ -28,8 +28,16 @@ class RefreshView(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer any method that comes with ``next``, and POST without."""
-        bounce.drain(request)
         target = request.GET.get("next")
+        refused = self.refuse(request, target)
+        if refused is None and target is not None:
+            bounce.drain(request)
+            return self.send_back(credentials_of(request), target)
+        bounce.drain(request, bounce.MAX_UNUSED_BODY)
+        return refused or self.answer(credentials_of(request))
+
+    def refuse(self, request: HttpRequest, target: str | None) -> HttpResponse | None:
+        """Return what to say to a request that must not rotate."""
         if target is None and request.method != "POST":
             error = MethodNotAllowed(str(request.method))
             response = refusal(error.status_code, str(error), error.default_code)
@@ -39,8 +47,7 @@ class RefreshView(View):
             return refusal(400, _("“next” must be a path on this host."), "unsafe_next")
         if not (from_this_site(request) or (target and is_navigation(request))):
             return refusal(403, _("This must come from a page of this site."), "cross_site")
-        credentials = credentials_of(request)
-        return self.answer(credentials) if target is None else self.send_back(credentials, target)
+        return None
 
     def answer(self, credentials: Credentials) -> HttpResponse:
         """Rotate and say until when the person is signed in."""
@@ -55,14 +62,14 @@ class RefreshView(View):
     def send_back(self, credentials: Credentials, target: str) -> HttpResponse:
         """Rotate and send the browser back to where it was bounced from.
 
-        Anything but a clean rotation marks the URL, so that cookies which do not stick (or are
-        gone) end in the view's own answer and not in a loop.
+        Only a pair counts: a browser that was bounced had an access token, and any site may lead
+        here. Anything but a clean rotation marks the URL, so that cookies which do not stick (or
+        are gone) end in the view's own answer and not in a loop.
         """
         presented = credentials.presented
         if presented.access is not None and presented.access.valid_for(CLOCK_SKEW):
             return bounce.redirect(target)
-        lone_token_counts = credentials.request.method == "POST"
-        token = presented.refresh if lone_token_counts else presented.paired
+        token = presented.paired
         step = credentials.refresh(token) if token is not None else None
         return bounce.redirect(target if step is Step.ROTATE else bounce.add_marker(target))
 

@@ -17,14 +17,13 @@ from django.db import Error, router
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.crypto import constant_time_compare
-from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken, SessionSuspended
 from tokenauth.models import AuthSession
-from tokenauth.session import django_rows, tokens
+from tokenauth.session import django_sessions, tokens
+from tokenauth.session.endings import RevokeReason
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import RevokeReason
 from tokenauth.session.users import auth_hash_of, check_auth_hash
 
 from . import cookies
@@ -52,7 +51,6 @@ def is_due(credentials: Credentials) -> bool:
     )
 
 
-@sensitive_variables()
 def settle(credentials: Credentials, response: HttpResponseBase) -> None:
     """Follow what the view did with Django's session, then see what is left to write."""
     failed = response.status_code >= 500
@@ -223,7 +221,7 @@ def prolong(credentials: Credentials, session: AuthSession, response: HttpRespon
     """
     store, key = credentials.store, session.django_session
     if key:
-        django_rows.prolong(key, session.expires_at)
+        django_sessions.prolong(key, session.expires_at)
         came = credentials.request.COOKIES.get(settings.SESSION_COOKIE_NAME)
         if session.persistent and came == key:
             cookies.put_django_session(response, key, cookies.seconds_until(session.expires_at))
@@ -260,7 +258,6 @@ def recheck(credentials: Credentials, session: AuthSession) -> None:
         session.step = Step.DEBOUNCE
 
 
-@sensitive_variables()
 def write(credentials: Credentials, response: HttpResponseBase) -> None:
     """Set or delete the cookies, and say what the response depends on."""
     if credentials.outgoing is not None:
@@ -273,7 +270,6 @@ def write(credentials: Credentials, response: HttpResponseBase) -> None:
         patch_vary_headers(response, ("Cookie",))
 
 
-@sensitive_variables()
 def set_cookies(credentials: Credentials, session: AuthSession, response: HttpResponseBase) -> None:
     """Set the access cookie, and with it the refresh cookie unless the browser has it."""
     max_age = cookies.seconds_until(session.expires_at) if session.persistent else None
@@ -296,12 +292,12 @@ def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None
     """
     presented, ended = credentials.presented, credentials.ended
     if any(claims.sid in ended for claims in presented.access_tokens):
-        cookies.put_access(response, "", 0)
+        cookies.put_access(response, None, 0)
         cookies.forbid_caching(response)
     if leads_to_login_page(credentials.request, response):
         ended = ended - credentials.found_ended
     if any(token.claims.sid in ended for token in presented.refresh_tokens):
-        cookies.put_refresh(response, "", 0)
+        cookies.put_refresh(response, None, 0)
         cookies.forbid_caching(response)
 
 

@@ -26,6 +26,7 @@ from rest_framework_simplejwt.exceptions import TokenBackendError
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken
+from tokenauth.secret import Masked, Secret
 
 #: A longer token is refused unread: a browser drops a cookie over 4,096 bytes
 #: (RFC 6265bis §5.7), and a header of 3.9 kB of ``[`` makes ``json`` recurse too deep.
@@ -87,10 +88,9 @@ def derive_backend(purpose: str, secret: str | bytes) -> TokenBackend:
     return TokenBackend("HS256", signing_key=key.hexdigest(), leeway=LEEWAY)
 
 
-@sensitive_variables()
-def secret_keys() -> list[str | bytes]:
+def secret_keys() -> list[Secret[str | bytes]]:
     """Return the key that signs, then those that still verify."""
-    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return [Secret(key) for key in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]]
 
 
 class TokenMixin:
@@ -103,8 +103,7 @@ class TokenMixin:
     payload: dict[str, Any]
 
     @classmethod
-    @sensitive_variables()
-    def issue(cls, secret: str | bytes, claims: Claims, jti: str) -> str:
+    def issue(cls, secret: Secret[str | bytes], claims: Claims, jti: str) -> Secret[str]:
         """Return the encoded token that carries ``claims``."""
         token = cls()
         token.payload = {
@@ -115,20 +114,20 @@ class TokenMixin:
             "exp": claims.exp,
             "jti": jti,
         }
-        return derive_backend(cls.token_type, secret).encode(token.payload)
+        return Secret(derive_backend(cls.token_type, secret.reveal()).encode(token.payload))
 
     @classmethod
-    @sensitive_variables()
-    def read(cls, raw: str) -> Claims:
+    def read(cls, raw: Secret[str]) -> Claims:
         """Verify everything but the times, and return the claims.
 
         Raises InvalidToken.
         """
-        if len(raw) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(raw):
+        if len(raw.reveal()) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(raw.reveal()):
             raise InvalidToken("not a JWT")
         for secret in secret_keys():
             try:
-                return cls.check(derive_backend(cls.token_type, secret).decode(raw))  # type: ignore[arg-type]  # simplejwt annotates Token, takes str
+                backend = derive_backend(cls.token_type, secret.reveal())
+                return cls.check(backend.decode(raw.reveal()))  # type: ignore[arg-type]  # simplejwt annotates Token, takes str
             # RecursionError and OverflowError: PyJWT turns only ValueError into its own.
             except (TokenBackendError, ValueError, RecursionError, OverflowError):
                 continue
@@ -156,13 +155,12 @@ class RefreshToken(TokenMixin, simplejwt.RefreshToken):  # type: ignore[misc]  #
     token_type = "tokenauth_refresh"  # noqa: S105  # a name, no password
 
 
-@sensitive_variables()
-def hash_token(raw: str) -> str:
+def hash_token(raw: Secret[str]) -> Masked:
     """Return the SHA-256 of a token, as the database keeps it.
 
     A fast hash is enough: the token carries a 256-bit MAC, there is nothing to guess.
     """
-    return hashlib.sha256(raw.encode()).hexdigest()
+    return Masked(hashlib.sha256(raw.reveal().encode()).hexdigest())
 
 
 def epoch(moment: datetime) -> int:
@@ -173,16 +171,15 @@ def epoch(moment: datetime) -> int:
     return int(moment.replace(fold=0).timestamp())
 
 
-def issue_access_token(session: RefreshTokenState) -> tuple[str, Claims]:
+def issue_access_token(session: RefreshTokenState) -> tuple[Secret[str], Claims]:
     """Make a new access token for a session, never valid longer than the session itself."""
     now = int(time.time())
     exp = min(now + int(conf.ACCESS_TOKEN_LIFETIME.total_seconds()), epoch(session.expires_at))
     claims = Claims(session.id, session.rotation, now, exp)
-    return AccessToken.issue(settings.SECRET_KEY, claims, uuid4().hex), claims
+    return AccessToken.issue(secret_keys()[0], claims, uuid4().hex), claims
 
 
-@sensitive_variables()
-def make_refresh_token(session: RefreshTokenState, secret: str | bytes) -> str:
+def make_refresh_token(session: RefreshTokenState, secret: Secret[str | bytes]) -> Secret[str]:
     """Make a session's refresh token under one key.
 
     It is a function of the session's row and the key alone: it can be made again byte for byte,
@@ -191,18 +188,16 @@ def make_refresh_token(session: RefreshTokenState, secret: str | bytes) -> str:
     iat, exp = epoch(session.rotated_at), epoch(session.expires_at)
     claims = Claims(session.id, session.rotation, iat, exp)
     seed = f"{session.id}.{session.rotation}.{iat}.{session.rotated_at.microsecond}"
-    jti = salted_hmac("tokenauth.jti", seed, secret=secret, algorithm="sha256").hexdigest()
+    jti = salted_hmac("tokenauth.jti", seed, secret=secret.reveal(), algorithm="sha256").hexdigest()
     return RefreshToken.issue(secret, claims, jti)
 
 
-@sensitive_variables()
-def new_refresh_token_hash(session: RefreshTokenState) -> str:
+def new_refresh_token_hash(session: RefreshTokenState) -> Masked:
     """Return the hash of the token that belongs to the session's present state."""
-    return hash_token(make_refresh_token(session, settings.SECRET_KEY))
+    return hash_token(make_refresh_token(session, secret_keys()[0]))
 
 
-@sensitive_variables()
-def remake_refresh_token(session: RefreshTokenState) -> str:
+def remake_refresh_token(session: RefreshTokenState) -> Secret[str]:
     """Make the token again whose hash the session holds.
 
     Raises InvalidToken when no key of this server gives it (another server signs with a key

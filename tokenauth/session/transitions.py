@@ -5,7 +5,6 @@ win, without row locks, on SQLite, PostgreSQL, MySQL and MariaDB alike.
 """
 
 import copy
-import logging
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
@@ -19,38 +18,25 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from tokenauth import signals
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
+from tokenauth.secret import Secret, conceal
 
-from . import devices, django_rows, marks, tokens, users
-from .contention import insist
+from . import devices, django_sessions, endings, tokens, users
+from .contention import insist, run_apart
+from .endings import RevokeReason
 from .rotation import Step, decide
 
 if TYPE_CHECKING:
     from tokenauth.models import AuthSession
 
-log = logging.getLogger("tokenauth.security")
-
 #: Once, and twice more when another request was faster.
 ATTEMPTS = 3
 #: Sessions revoked by one statement: SQLite binds at most 999 values on old versions.
 BATCH = 500
-
-
-class RevokeReason(models.TextChoices):
-    """Why a session was ended before its time."""
-
-    LOGOUT = "logout", _("signed out")
-    USER = "user", _("ended by its owner")
-    ADMIN = "admin", _("ended by staff")
-    REUSE = "reuse", _("its token was used twice")
-    MISMATCH = "mismatch", _("its token is newer than the database")
-    LIMIT = "limit", _("too many sessions")
-    REPLACED = "replaced", _("replaced by a new sign-in")
 
 
 class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
@@ -61,7 +47,6 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         now = timezone.now()
         return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
 
-    @sensitive_variables()
     def swap(self, **changes: Any) -> int:
         """Update the rows that are still as this set describes them; return how many were."""
         return insist(self.db, partial(self.update, **changes))
@@ -89,7 +74,7 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         living.swap(revoked_at=now, revoke_reason=reason, **changes)
         ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
         # A socket, or another process, that reads Django's own keys finds nobody any more.
-        django_rows.delete([row.django_session for row in ended if row.django_session])
+        django_sessions.delete([row.django_session for row in ended if row.django_session])
         for session in ended:
             signals.session_revoked.send_robust(
                 sender=self.model, session=session, request=request, reason=reason
@@ -109,7 +94,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         sessions: AuthSessionQuerySet = self.using(router.db_for_write(self.model))
         return sessions
 
-    @sensitive_variables()
+    @sensitive_variables()  # see insist()
     def start(
         self,
         request: HttpRequest | None,
@@ -185,7 +170,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
 
         Raises SessionEnded or SessionSuspended.
         """
-        rows = django_rows.with_existence(self.at_writer().select_related("user"))
+        rows = django_sessions.with_existence(self.at_writer().select_related("user"))
         session: AuthSession | None = rows.filter(pk=sid).first()
         if session is None:
             raise SessionEnded(sid)
@@ -196,8 +181,9 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """Tell whether a session has ended, for whatever reason."""
         return not self.at_writer().active().filter(pk=sid).exists()
 
-    @sensitive_variables()
-    def rotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+    def rotate(
+        self, raw_token: str | Secret[str], request: HttpRequest | None = None
+    ) -> "AuthSession":
         """Spend a refresh token, and return its session with ``step`` saying what was done.
 
         The session's tokens are made from it (``tokens.remake_refresh_token``).
@@ -205,6 +191,11 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
         TokenReused and TokenMismatched when this very token ended the session.
         """
+        raw_token = conceal(raw_token)
+        alias = router.db_for_write(self.model)
+        return run_apart(alias, partial(self._rotate, raw_token, request))
+
+    def _rotate(self, raw_token: Secret[str], request: HttpRequest | None) -> "AuthSession":
         claims = tokens.RefreshToken.read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
@@ -212,6 +203,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         for _attempt in range(ATTEMPTS):
             session = self.look_up(claims.sid)
             step = decide(session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD)
+            if step in (Step.REUSE, Step.MISMATCH):
+                self._end_for(step, session, claims.rot, request)
             taken = self._take(step, session, request)
             if taken is not None:
                 taken.step = step
@@ -227,13 +220,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """Carry out one step. None: the row is no longer what the step was decided on."""
         if step is Step.ROTATE:
             return self._advance(session, request)
-        if step is Step.REISSUE:
-            return self._reissue(session)
-        if step is not Step.DEBOUNCE:
-            self._end_for(step, session, request)
-        return session
+        return self._reissue(session) if step is Step.REISSUE else session
 
-    @sensitive_variables()
     def _advance(self, session: "AuthSession", request: HttpRequest | None) -> "AuthSession | None":
         now = timezone.now()
         changes: dict[str, Any] = {}
@@ -254,7 +242,6 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
         return successor
 
-    @sensitive_variables()
     def _reissue(self, session: "AuthSession") -> "AuthSession | None":
         # Another server may sign with a newer key than this one has: then nothing changes.
         tokens.remake_refresh_token(session)
@@ -262,7 +249,9 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
         return session if current.swap(issued_at=session.issued_at) else None
 
-    def _end_for(self, step: Step, session: "AuthSession", request: HttpRequest | None) -> NoReturn:
+    def _end_for(
+        self, step: Step, session: "AuthSession", rot: int, request: HttpRequest | None
+    ) -> NoReturn:
         reuse = step is Step.REUSE
         reason = RevokeReason.REUSE if reuse else RevokeReason.MISMATCH
         # In the statement that revokes: whoever comes second must not overwrite the first.
@@ -271,21 +260,9 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             for name, value in evidence.items():
                 setattr(session, name, value)
             if reuse:
-                log.warning(
-                    "Session %s ended: a spent refresh token came back. "
-                    "User %s was on %r at %s; the token came from %r at %s.",
-                    *session.parties,
-                )
-                signals.refresh_token_reused.send_robust(
-                    sender=self.model, session=session, request=request
-                )
+                endings.tell_of_reuse(session, request)
             else:
-                log.error(
-                    "Session %s ended: its refresh token is newer than the database. "
-                    "Was a backup restored, or has a key leaked? "
-                    "User %s was on %r at %s; the token came from %r at %s.",
-                    *session.parties,
-                )
+                endings.tell_of_mismatch(session, rot)
         raise (TokenReused if reuse else TokenMismatched)(session.pk, reason)
 
     def end_everywhere(
@@ -303,8 +280,10 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         count = 0
         for keys in batched(people):
             count += self.filter(user__in=keys).exclude(pk=but).revoke(reason, request)
-            if marks.are_needed():
-                self._leave_marks([(key, marks.of_person(key)[0]) for key in keys], reason)
+            if django_sessions.may_turn_up():
+                self._leave_marks(
+                    [(key, django_sessions.marks_of_person(key)[0]) for key in keys], reason
+                )
         return count
 
     def leave_mark(self, user: AbstractBaseUser, mark: str, request: HttpRequest | None) -> None:
@@ -332,8 +311,11 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """See start()."""
         return await sync_to_async(self.start)(request, user, persistent)
 
-    async def arotate(self, raw_token: str, request: HttpRequest | None = None) -> "AuthSession":
+    async def arotate(
+        self, raw_token: str | Secret[str], request: HttpRequest | None = None
+    ) -> "AuthSession":
         """See rotate()."""
+        raw_token = conceal(raw_token)
         return await sync_to_async(self.rotate)(raw_token, request)
 
 
@@ -341,16 +323,6 @@ def batched(keys: Iterable[Any]) -> Iterable[list[Any]]:
     """Return primary keys in lists that one statement can take."""
     left = iter(keys)
     return iter(lambda: list(islice(left, BATCH)), [])
-
-
-def is_in_flight(reason: str, revoked_at: datetime | None) -> bool:
-    """Tell whether a session was replaced only just now, perhaps by the browser that asks.
-
-    Its newer cookies are there by now, or on their way: what was sent before them ends nothing.
-    """
-    if reason != RevokeReason.REPLACED or revoked_at is None:
-        return False
-    return timezone.now() < revoked_at + conf.GRACE_PERIOD
 
 
 def long_ago() -> datetime:

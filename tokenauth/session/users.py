@@ -12,6 +12,7 @@ from django.db import models
 from django.utils.crypto import constant_time_compare
 
 from tokenauth.exceptions import SessionSuspended
+from tokenauth.secret import Masked
 
 
 class HasUser(Protocol):
@@ -50,7 +51,7 @@ def joined_user_will_do(backend: Any) -> bool:
     return stock and manager.get_queryset is models.Manager.get_queryset
 
 
-def check_auth_hash(user: AbstractBaseUser, auth_hash: str) -> list[str]:
+def check_auth_hash(user: AbstractBaseUser, auth_hash: str) -> list[Masked]:
     """Compare a session's hash with the user's password of now.
 
     Returns the password's hashes under each key, that of today's first. A mismatch raises
@@ -58,16 +59,16 @@ def check_auth_hash(user: AbstractBaseUser, auth_hash: str) -> list[str]:
     the new hash must not end the changer's own session.
     """
     fallbacks: Iterable[str] = getattr(user, "get_session_auth_fallback_hash", tuple)()
-    hashes = [auth_hash_of(user), *fallbacks]
+    hashes = [auth_hash_of(user), *map(Masked, fallbacks)]
     if any(constant_time_compare(auth_hash, known) for known in hashes):
         return hashes
     raise SessionSuspended("the password has been changed since")
 
 
-def auth_hash_of(user: AbstractBaseUser) -> str:
+def auth_hash_of(user: AbstractBaseUser) -> Masked:
     """Return Django's session auth hash, which changes with the password."""
     make: Callable[[], str] = getattr(user, "get_session_auth_hash", str)
-    return make()
+    return Masked(make())
 
 
 def can_be_username(text: str) -> bool:

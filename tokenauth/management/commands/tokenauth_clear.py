@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
-from tokenauth.session import marks
+from tokenauth.session import django_sessions
 from tokenauth.session.contention import insist
 from tokenauth.session.transitions import AuthSessionQuerySet
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         expired = Q(revoked_at__isnull=True, revoke_reason="", expires_at__lt=begin)
         old = AuthSession.objects.at_writer().filter(Q(revoked_at__lt=begin) | expired)
         # A Django session that a slow request writes back must meet its mark.
-        return old.filter(adopted_from=None) if marks.are_needed() else old
+        return old.filter(adopted_from=None) if django_sessions.may_turn_up() else old
 
     def remove(self, old: AuthSessionQuerySet, batch_size: int) -> int:
         """Delete batch after batch and return how many rows went."""

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tokenauth.models import AuthSession
-from tokenauth.session.transitions import RevokeReason
+from tokenauth.session.endings import RevokeReason
 
 
 class Command(BaseCommand):

@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
-from tokenauth.session import marks
+from tokenauth.session import django_sessions
 
 from .keys import SID_KEY, backend_of, persistence, store_of
 
@@ -33,7 +33,7 @@ def marks_of(request: HttpRequest) -> list[str]:
     store, value = store_of(request), request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not value or not conf.adopts(timezone.now()) or store is None:
         return []
-    return [] if is_replayable(type(store)) else marks.of_cookie(value)
+    return [] if is_replayable(type(store)) else django_sessions.marks_of_cookie(value)
 
 
 def find_adopted(request: HttpRequest) -> AuthSession | None:
@@ -42,7 +42,7 @@ def find_adopted(request: HttpRequest) -> AuthSession | None:
     Or the mark of its person, who was signed out everywhere before it was adopted.
     """
     person = request.session.get(SESSION_KEY)
-    known = [*marks_of(request), *(marks.of_person(person) if person else [])]
+    known = [*marks_of(request), *(django_sessions.marks_of_person(person) if person else [])]
     rows = AuthSession.objects.at_writer().filter(adopted_from__in=known)
     found: list[AuthSession] = sorted(rows, key=lambda row: row.is_mark)
     return found[0] if found else None

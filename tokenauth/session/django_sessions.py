@@ -1,10 +1,12 @@
-"""The rows in which Django keeps its sessions: each lives and dies with the session of ours.
+"""What the database knows of Django's sessions: rows, and marks of those older than tokenauth.
 
-Where the site's engine keeps them in a database, that is; of other engines nothing is known here.
+A row lives and dies with the session of ours, where the site's engine keeps rows; of other engines
+nothing is known here. A mark is an HMAC in the unique column ``adopted_from``: of the value of a
+session cookie, or of a person who was signed out everywhere.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
@@ -14,6 +16,13 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.core.cache import caches
 from django.db import models, router
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.views.decorators.debug import sensitive_variables
+
+from tokenauth.conf import conf
+
+from .tokens import secret_keys
 
 T = TypeVar("T", bound=models.QuerySet[Any])
 
@@ -76,3 +85,31 @@ def delete(keys: Sequence[str]) -> None:
     prefix = getattr(engine(), "cache_key_prefix", None)
     if prefix is not None:
         caches[settings.SESSION_CACHE_ALIAS].delete_many([prefix + key for key in keys])
+
+
+def may_turn_up() -> bool:
+    """Tell whether a Django session that is older than tokenauth may still turn up.
+
+    Until nothing has been adopted for as long as one lives: the date may be set to a later one.
+    """
+    return conf.adopts(timezone.now() - timedelta(seconds=settings.SESSION_COOKIE_AGE))
+
+
+@sensitive_variables()
+def marks_of_cookie(value: str) -> list[str]:
+    """Return the marks of a session cookie's value, under each key, that of today's first."""
+    return marks("tokenauth.adoption", value)
+
+
+def marks_of_person(key: Any) -> list[str]:
+    """Return the marks of a person, by the primary key as text; as above."""
+    return marks("tokenauth.adoption.person", str(key))
+
+
+@sensitive_variables()
+def marks(salt: str, value: str) -> list[str]:
+    """Return an HMAC under each key."""
+    return [
+        salted_hmac(salt, value, secret=secret.reveal(), algorithm="sha256").hexdigest()
+        for secret in secret_keys()
+    ]
