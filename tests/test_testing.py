@@ -539,11 +539,8 @@ def test_nothing_was_imported():
     assert ours == {"tokenauth", "tokenauth.pytest_plugin"}
 """
 
-OWN_SETUP = """
-import django
+UNCHANGED = """
 from django.test.client import ClientMixin
-
-django.setup()
 
 
 def test_nothing_was_changed():
@@ -617,7 +614,8 @@ def test_the_plugin_leaves_other_projects_alone(tmp_path, settings):
 
 def test_the_plugin_needs_pytest_django(tmp_path):
     """Who sets Django up without it calls install()."""
-    (tmp_path / "test_other.py").write_text(OWN_SETUP)
+    (tmp_path / "conftest.py").write_text("import django\n\ndjango.setup()\n")
+    (tmp_path / "test_other.py").write_text(UNCHANGED)
     said = run_pytest(tmp_path, *PLUGIN, DJANGO_SETTINGS_MODULE="tests.settings")
     assert "1 passed" in said, said
 
