@@ -630,9 +630,18 @@ def forge_with_leaked_key(session, clock):
     return tokens.make_refresh_token(session, tokens.secret_keys()[0]).reveal()
 
 
-@pytest.mark.parametrize("make", [restore_older_row, forge_with_leaked_key])
+@pytest.mark.parametrize(
+    ("make", "guess"),
+    [
+        (
+            restore_older_row,
+            "Was a rotation rolled back by a transaction around it, or a backup restored?",
+        ),
+        (forge_with_leaked_key, "Was a backup restored, or has a key leaked?"),
+    ],
+)
 def test_a_token_that_the_database_never_knew_ends_the_session(
-    session, request_, clock, sent, caplog, make
+    session, request_, clock, sent, caplog, make, guess
 ):
     """A restored backup or a leaked key: an ERROR in the log, and no talk of reuse."""
     raw = make(session, clock)
@@ -645,8 +654,7 @@ def test_a_token_that_the_database_never_knew_ends_the_session(
     [record] = caplog.records
     assert record.levelname == "ERROR"
     assert record.getMessage() == (
-        f"Session {session.pk} ended: its refresh token is newer than the database. "
-        "Was a backup restored, or has a key leaked? "
+        f"Session {session.pk} ended: its refresh token is newer than the database. {guess} "
         f"User {session.user_id} was on '' at 127.0.0.1; "
         "the token came from 'Firefox on Linux' at 192.0.2.7."
     )
@@ -906,7 +914,7 @@ def test_inside_a_transaction_nothing_is_tried_again(spendable):
     """A broken transaction can only be given up, by its owner."""
     refused = refusing(999, *LOST["psycopg"])
     with refused as tried, pytest.raises(OperationalError), transaction.atomic():
-        rotate(spendable)
+        AuthSession.objects._rotate(Secret(spendable), None)
     assert len(tried) == 1
 
 
