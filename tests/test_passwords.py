@@ -207,7 +207,7 @@ def test_a_new_password_is_nobody_elses_business(laptop, alice, new_browser):
 
 @pytest.mark.parametrize("minutes", [0, 5, 20], ids=["at once", "due", "expired"])
 def test_who_changes_the_password_stays_signed_in(laptop, phone, clock, minutes):
-    """The current session is kept, the others end."""
+    """The browser that changed it has a new session; the others have none."""
     clock.shift(timedelta(minutes=minutes))
     change_password(laptop)
     assert who(laptop) == "alice"
@@ -222,6 +222,26 @@ def test_the_async_page_keeps_the_changer_too(laptop, phone):
     laptop.fetch("POST", "/async-password/")
     assert who(laptop) == "alice"
     assert who(phone) == "anonymous"
+
+
+@pytest.mark.parametrize("copied", ["before", "after a refresh"])
+@pytest.mark.parametrize("minutes", [0, 2, 20])
+def test_a_copied_jar_does_not_survive_a_new_password(
+    laptop, new_browser, clock, *, copied, minutes
+):
+    """As in Django: the owner has a new session, and the copy is of the one before."""
+    if copied == "after a refresh":
+        clock.shift(timedelta(minutes=20))
+        assert refresh(laptop).status_code == 200
+    thief = new_browser()
+    thief.paste_cookies(laptop.copy_cookies())
+    change_password(laptop)
+    clock.shift(timedelta(minutes=minutes))
+    assert who(thief) == "anonymous"
+    assert refresh(thief).status_code == 401
+    assert who(laptop) == "alice"
+    reasons = AuthSession.objects.order_by("created_at").values_list("revoke_reason", flat=True)
+    assert list(reasons) == ["replaced", ""]
 
 
 def test_who_changes_the_password_needs_no_django_session_for_it(laptop, phone):
