@@ -40,7 +40,7 @@ def tell_both_async(get_response):
 def own(user):
     """Tokens whose Django session is gone: expired, cleared, or never made."""
     session = SessionFactory(user=user)
-    return {"__Host-access_token": tokens.issue_access_token(session)[0]}
+    return {"__Host-access_token": tokens.issue_access_token(session)[0].reveal()}
 
 
 def own_beside_a_strangers(user):

@@ -30,7 +30,7 @@ def rotate(clock):
         clock.shift(timedelta(minutes=2))
         session = AuthSession.objects.rotate(raw)
         session.confirm()
-        return session, tokens.remake_refresh_token(session)
+        return session, tokens.remake_refresh_token(session).reveal()
 
     return rotated
 
@@ -38,14 +38,14 @@ def rotate(clock):
 @pytest.fixture
 def spent(user):
     """The refresh token with which a session began."""
-    return tokens.remake_refresh_token(SessionFactory(user=user))
+    return tokens.remake_refresh_token(SessionFactory(user=user)).reveal()
 
 
 @pytest.fixture
 def current(rotate, spent):
     """What the person holds since: access and refresh token."""
     session, successor = rotate(spent)
-    return tokens.issue_access_token(session)[0], successor
+    return tokens.issue_access_token(session)[0].reveal(), successor
 
 
 def present(refresh, access="", *, url="/auth/refresh/", method="post"):
@@ -137,7 +137,7 @@ def test_a_spent_token_beside_another_sessions_access_token_is_not_looked_at(
     user, spent, current, clock
 ):
     """They are no pair; a sibling domain could have planted either."""
-    other = tokens.issue_access_token(SessionFactory(user=user))[0]
+    other = tokens.issue_access_token(SessionFactory(user=user))[0].reveal()
     clock.shift(timedelta(minutes=16))
     assert present(spent, other).status_code == 401
     assert {s.revoke_reason for s in AuthSession.objects.all()} == {""}

@@ -28,6 +28,7 @@ from rest_framework.test import APIClient
 from .models import AuthSession
 from .request import cookies
 from .request.django_sessions.keys import SID_KEY
+from .secret import Secret
 from .session import tokens
 from .session.endings import RevokeReason
 
@@ -190,7 +191,7 @@ def request_of(client: Any) -> HttpRequest:
 
 def sids(request: HttpRequest) -> set[Any]:
     """Return the session whose tokens come with a request, if there is one."""
-    held = cookies.Presentation(request.META.get("HTTP_COOKIE", "")).held
+    held = cookies.Presentation(Secret(request.META.get("HTTP_COOKIE", ""))).held
     return {held.sid} if held else set()
 
 
