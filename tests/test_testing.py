@@ -426,15 +426,16 @@ def test_one_client_alone(client, user):
 
 
 @pytest.mark.usefixtures("uninstalled")
-def test_without_it_the_second_person_comes_late(user):
-    """The first page adopts. The next force_login() ends that session, which takes a page."""
+def test_without_it_the_second_person_takes_over_too(user):
+    """The first page adopts. The next force_login() deletes that Django session, and so ends it."""
     client = Client()
     client.force_login(user)
     page = get(client)
     assert "no-store" in page.headers["Cache-Control"]
     assert tokens_of(client) <= set(page.cookies)
     client.force_login(bob := UserFactory())
-    assert [who(client), who(client)] == ["anonymous", bob.get_username()]
+    assert [who(client), who(client)] == [bob.get_username()] * 2
+    assert AuthSession.objects.active().get().user == bob
 
 
 @pytest.mark.usefixtures("uninstalled")

@@ -161,6 +161,9 @@ class Credentials:
         if access is not None:
             if not self.needs_refresh and self._look_up(access.sid):
                 self.access = access
+            if self.to_revoke:
+                # By Django's own login(), perhaps, in a site's tests: who is it now?
+                self.resolve_django_session()
         elif self.presented.single is not None:
             # Under the include a lone refresh token signs nobody in; a dead one is swept away.
             self._look_up(self.presented.single.claims.sid, signs_in=False)
