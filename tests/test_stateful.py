@@ -10,9 +10,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.life import Life, LifeOnTheRootPath
 from tests.prove import PROOF
-from tokenauth.exceptions import SessionEnded
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import Credentials
+from tokenauth.secret import Secret
 from tokenauth.session import tokens
 from tokenauth.session.rotation import Step, decide
 
@@ -44,14 +44,9 @@ def without(step: Step, instead: Step):
     return mock.patch("tokenauth.session.transitions.decide", decide_wrongly)
 
 
-def newest_key() -> list[str | bytes]:
+def newest_key() -> list[Secret[str | bytes]]:
     """Forget the fallbacks."""
-    return [site_settings.SECRET_KEY]
-
-
-def sweep_all(credentials, ended):
-    """Sweep the cookies of a session that a new sign-in replaced, too."""
-    NOTE_END(credentials, SessionEnded(ended.sid))
+    return [Secret(site_settings.SECRET_KEY)]
 
 
 @property
@@ -61,7 +56,6 @@ def needs_refresh_by_now(credentials):
 
 
 NEEDS_REFRESH = Credentials.needs_refresh.func
-NOTE_END = Credentials._note_end
 BREAKS = {
     "asked-again": (Life, mock.patch.object(Credentials, "needs_refresh", needs_refresh_by_now)),
     "no-debounce": (Life, without(Step.DEBOUNCE, Step.ROTATE)),
@@ -76,7 +70,10 @@ BREAKS = {
         Life,
         mock.patch("tokenauth.session.users.check_auth_hash", return_value=[]),
     ),
-    "replaced-is-swept": (Life, mock.patch.object(Credentials, "_note_end", sweep_all)),
+    "replaced-is-swept": (
+        Life,
+        mock.patch("tokenauth.request.credentials.is_in_flight", return_value=False),
+    ),
 }
 
 

@@ -151,7 +151,7 @@ def follow_login(credentials: Credentials, user: AbstractBaseUser) -> None:
 
 def start_anew(credentials: Credentials, user: AbstractBaseUser) -> None:
     """Start a session with the backend and the lifetime that Django's session has."""
-    request = credentials.request
+    request, user = credentials.request, as_left(credentials, user)
     persistent, ends_at = keys.persistence(request)
     backend = keys.backend_of(request)
     credentials.start(user, persistent=persistent, backend=backend, ends_at=ends_at)
@@ -175,6 +175,12 @@ def follow_new_password(credentials: Credentials, session: AuthSession) -> None:
         start_anew(credentials, user)
 
 
+def as_left(credentials: Credentials, user: AbstractBaseUser) -> AbstractBaseUser:
+    """Return the user with the password that the view has left, by another instance perhaps."""
+    left = keys.hash_left(credentials.request)
+    return user if constant_time_compare(left, auth_hash_of(user)) else read_again(user)
+
+
 def read_again(user: Any) -> Any:
     """Return the user as the database that is written has it now."""
     model = type(user)
@@ -183,9 +189,7 @@ def read_again(user: Any) -> Any:
 
 def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
     """Start a session for a Django session that is older than tokenauth."""
-    if not constant_time_compare(keys.hash_left(credentials.request), auth_hash_of(user)):
-        user = read_again(user)  # the view has changed the password
-    session = adoption.adopt(credentials.request, user)
+    session = adoption.adopt(credentials.request, as_left(credentials, user))
     if session is None:
         # A parallel request was faster: the same tokens, then, if they are still to be had.
         credentials.adoptable = None
