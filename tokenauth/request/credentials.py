@@ -138,6 +138,8 @@ class Credentials:
     def resolve(self) -> None:
         """Find out who this is, once: one query, that joins session and user."""
         self.accessed = True
+        if self.store is not None:
+            self.store.accessed = True  # as Django's own look at the user does
         thread = get_ident()
         if self.resolved or thread in self.resolving:
             return
