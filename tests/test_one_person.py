@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 import time_machine
+from asgiref.sync import async_to_sync
 from django.conf import settings as site_settings
 from django.contrib.auth import SESSION_KEY, aget_user, get_user
 from django.contrib.messages import get_messages, info
@@ -561,13 +562,18 @@ def test_a_request_that_can_not_be_refreshed_neither_reads_nor_writes(engine, al
     assert get(client, "/read/") == "mine"
 
 
-async def test_an_async_client_is_one_person_too(alice, mallory):
-    """The whole way, without a thread of its own."""
+@async_to_sync  # whose database connection is the test's own
+async def open_vaults(alice, mallory):
+    """Return what is open to a thief, and to a victim with the thief's ``sessionid``."""
     client, thief = AsyncClient(), AsyncClient()
     for browser, person in ((client, alice), (thief, mallory)):
         fields = {"username": person.get_username(), "password": PASSWORD}
         await browser.post("/django-login/", fields)
     await thief.post("/pass/")
-    assert (await thief.get("/async/vault/")).content == b"open"
     plant(client, thief)
-    assert (await client.get("/async/vault/")).content == b"closed"
+    return [(await browser.get("/async/vault/")).content for browser in (thief, client)]
+
+
+def test_an_async_client_is_one_person_too(alice, mallory):
+    """The whole way, without a thread of its own."""
+    assert open_vaults(alice, mallory) == [b"open", b"closed"]
