@@ -101,6 +101,14 @@ def test_the_sessions_of_one_person_end(user):
     assert run("tokenauth_revoke", "--user", user.get_username()) == "No active session."
 
 
+def test_no_mark_is_left_where_nothing_is_adopted(settings, user):
+    """There is no Django session to keep from it."""
+    settings.TOKENAUTH_ADOPT_DJANGO_SESSIONS = False
+    SessionFactory(user=user)
+    assert run("tokenauth_revoke", "--user", user.get_username()) == "1 session ended."
+    assert AuthSession.objects.count() == 1
+
+
 def test_everybodys_sessions_end():
     """After a leak there is one command to type."""
     SessionFactory()

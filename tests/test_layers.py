@@ -7,6 +7,10 @@ from statistics import median
 import pytest
 
 import tokenauth
+from tokenauth import sessions, views
+from tokenauth.models import AuthSession
+from tokenauth.session.endings import RevokeReason
+from tokenauth.shortcuts import sign_in
 
 #: The floors: a room may import what stands on a floor below its own, and, on its own floor, what
 #: stands before it in the same folder.
@@ -166,6 +170,13 @@ def test_token_cookies_are_set_in_one_place():
     writers = {"request.cookies", "request.settlement", "testing"}
     assert users_of({"set_cookie", "delete_cookie"}, calls) == {"request.cookies"}
     assert users_of({"put", "put_access", "put_refresh"}, calls) == writers
+
+
+def test_what_the_docs_import_is_where_they_say():
+    """Two faces, for sites: the rooms behind them may move."""
+    assert sessions.RevokeReason is RevokeReason
+    assert sessions.AuthSessionManager is type(AuthSession.objects)
+    assert views.sign_in is sign_in
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

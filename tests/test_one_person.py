@@ -1,5 +1,6 @@
 """``request.user`` and ``request.session`` are one person's, whatever ``sessionid`` came."""
 
+import asyncio
 import copy
 import pickle
 from datetime import timedelta
@@ -9,7 +10,8 @@ import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.conf import settings as site_settings
-from django.contrib.auth import SESSION_KEY, aget_user, get_user
+from django.contrib.auth import SESSION_KEY, aget_user, get_user, get_user_model, logout
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.messages import get_messages, info
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
@@ -22,6 +24,7 @@ from django.views.decorators.csrf import csrf_exempt
 from tests import urls, views
 from tests.factories import PASSWORD, UserFactory
 from tokenauth.models import AuthSession
+from tokenauth.session import django_sessions
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 BACKENDS = "django.contrib.sessions.backends"
@@ -62,6 +65,12 @@ async def aread(request):
     return views.text(await request.session.aget("data", ""))
 
 
+async def read_twice(request):
+    """Ask in two tasks at once, neither of which knows whose the data is."""
+    reads = [request.session.aget("data", "") for _ in range(2)]
+    return views.text(" ".join(await asyncio.gather(*reads)))
+
+
 @csrf_exempt
 def write(request):
     request.session["data"] = request.POST["data"]
@@ -85,6 +94,27 @@ def clear(request):
     return views.text("")
 
 
+@csrf_exempt
+async def aclear(request):
+    await getattr(request.session, request.GET["how"])()
+    return views.text("")
+
+
+@csrf_exempt
+def odd_hash(request):
+    request.session["_auth_user_hash"] = "of no password"
+    return views.text(views.name(request.user))
+
+
+@csrf_exempt
+def bearer_login_of(request):
+    """Do as knox does, on a page that also writes to the session."""
+    request.session["data"] = "mine"
+    other = get_user_model().objects.get_by_natural_key(request.GET["name"])
+    user_logged_in.send(sender=type(other), request=request, user=other)
+    return views.text(views.name(request.user))
+
+
 def django_says(request):
     """Ask as Channels and packages do."""
     return views.text(views.name(get_user(request)))
@@ -102,6 +132,10 @@ def own_store(request):
     request.session = engine.SessionStore(request.GET.get("key"))
     request.user._wrapped = type(user)(lambda: None)._wrapped  # evaluated anew
     answer = views.name(request.user)
+    if request.auth_session:
+        answer += " by our cookies"
+    if "logout" in request.GET:
+        logout(request)
     request.session, request.user = before, user
     return views.text(answer)
 
@@ -156,10 +190,14 @@ urlpatterns = [
     path("pass/", pass_second_factor),
     path("read/", read),
     path("async/read/", aread),
+    path("async/read-twice/", read_twice),
     path("write/", write),
     path("async/write/", awrite),
     path("key/", keep_by_key),
     path("clear/", clear),
+    path("async/clear/", aclear),
+    path("odd-hash/", odd_hash),
+    path("bearer-login-of/", bearer_login_of),
     path("django-says/", django_says),
     path("async/django-says/", async_django_says),
     path("own-store/", own_store),
@@ -270,12 +308,18 @@ def test_writing_replaces_a_planted_session(engine, alice, url):
 
 
 @every_engine
-@pytest.mark.parametrize("how", ["clear", "flush"])
-def test_clearing_a_planted_session_takes_nothing_from_its_owner(engine, alice, how):
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(f"/clear/?how={how}" for how in ("clear", "flush", "delete")),
+        *(f"/async/clear/?how={how}" for how in ("aflush", "adelete")),
+    ],
+)
+def test_clearing_a_planted_session_takes_nothing_from_its_owner(engine, alice, url):
     """It reads as empty, and there is nothing of one's own to delete."""
     victim, planted = signed_in(alice), anonymous()
     plant(victim, planted)
-    victim.post(f"/clear/?how={how}")
+    victim.post(url)
     assert get(planted, "/read/") == "theirs"
 
 
@@ -305,6 +349,16 @@ def test_reading_leaves_the_cookie_as_it_is(settings, alice, save_always):
     answer = victim.get("/read/")
     assert "sessionid" not in answer.cookies
     assert "Cookie" in answer["Vary"]
+
+
+@every_engine
+def test_two_tasks_that_ask_at_once_are_told_the_same(engine, alice):
+    """The slower of them finds the matter decided."""
+    victim, planted = signed_in(alice), anonymous()
+    victim.post("/write/", {"data": "mine"})
+    assert get(victim, "/async/read-twice/") == "mine mine"
+    plant(victim, planted)
+    assert get(victim, "/async/read-twice/") == " "
 
 
 @every_engine
@@ -403,7 +457,24 @@ def test_a_request_with_a_session_of_its_own_speaks_for_that_alone(alice, mallor
     assert get(client, "/own-store/") == "anonymous"
     key = other.cookies["sessionid"].value
     assert get(client, f"/own-store/?key={key}") == "mallory"
+    assert get(client, f"/own-store/?logout&key={key}") == "mallory"
     assert get(client, "/whoami/") == "alice"
+
+
+def test_a_bearer_login_beside_a_write_signs_nobody_else_in(alice, mallory):
+    """The signal alone is no login, though the session was written to."""
+    client = signed_in(alice)
+    client.post("/bearer-login-of/?name=mallory")
+    assert get(client, "/whoami/") == "alice"
+    assert AuthSession.objects.get().user == alice
+
+
+def test_a_hash_of_no_password_changes_nothing(alice):
+    """Only that of the password now in the database starts a session anew."""
+    client = signed_in(alice)
+    client.post("/odd-hash/")
+    assert get(client, "/whoami/") == "alice"
+    assert AuthSession.objects.count() == 1
 
 
 # Data ends with its session
@@ -483,6 +554,24 @@ def test_who_deletes_a_django_session_ends_the_sign_in(alice, delete):
     assert get(client, "/whoami/") == "anonymous"
     session = AuthSession.objects.get()
     assert (session.active, session.revoke_reason) == (False, "logout")
+
+
+def test_it_does_so_where_the_rows_are_in_another_database(alice, monkeypatch):
+    """The look-up can't ask for both in one statement then, so it asks once more."""
+    monkeypatch.setattr(django_sessions, "with_existence", lambda sessions: sessions)
+    client = signed_in(alice)
+    assert get(client, "/whoami/") == "alice"
+    Session.objects.all().delete()
+    assert get(client, "/whoami/") == "anonymous"
+
+
+def test_a_new_engine_signs_nobody_out(settings, alice, clock):
+    """Sessions that are noted to have a row go on where there are no rows any more."""
+    client = signed_in(alice)
+    settings.SESSION_ENGINE = f"{BACKENDS}.cache"
+    clock.shift(25 * timedelta(hours=1))
+    assert client.post("/auth/refresh/").status_code == 200
+    assert get(client, "/whoami/") == "alice"
 
 
 def test_a_refresh_notices_a_deleted_django_session(alice, clock):

@@ -189,6 +189,8 @@ def read_again(user: Any) -> Any:
 
 def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
     """Start a session for a Django session that is older than tokenauth."""
+    store = credentials.store
+    assert store is not None  # noqa: S101  # for the type checker: there is one to adopt
     session = adoption.adopt(credentials.request, as_left(credentials, user))
     if session is None:
         # A parallel request was faster: the same tokens, then, if they are still to be had.
@@ -198,9 +200,9 @@ def adopt(credentials: Credentials, user: AbstractBaseUser) -> None:
     if session is not None:
         credentials.signed_in, credentials.adoptable = None, None
         credentials.hand_out(session)
-    elif credentials.store is not None:
+    else:
         # It was signed out meanwhile: what this view has written goes nowhere.
-        credentials.store.withheld = True
+        store.withheld = True
 
 
 def adopt_now(credentials: Credentials) -> None:
