@@ -231,7 +231,7 @@ class Credentials:
         """Start a session for a person who has just signed in, and end those it replaces."""
         if self.adoptable is not None:
             adoption.bar(self.request, self.adoptable)
-        key = self.store.row_key if self.store else None
+        key = self.store.row_key if self.store is not None else None
         session = AuthSession.objects.start(
             self.request, user, persistent, django_session=key, replaces=self.sids(), **options
         )

@@ -46,7 +46,8 @@ def is_due(credentials: Credentials) -> bool:
         or credentials.signed_out
         or credentials.adoptable
         or credentials.to_revoke
-        or (store and (store.flushed or (session and store.modified)))
+        # An empty store is false, since Django 6.1.
+        or (store is not None and (store.flushed or (session and store.modified)))
         or (session and (confirms(credentials, session) or session.upgraded_auth_hash))
     )
 
