@@ -152,10 +152,6 @@ class AuthSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic i
 
     # What is listed
 
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[AuthSession]:
-        """Leave out the marks of Django sessions: they never were sessions."""
-        return super().get_queryset(request).exclude(token_hash="")
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[listing.SessionList]:
         """Use our list."""
         return listing.SessionList
