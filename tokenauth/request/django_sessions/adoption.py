@@ -28,7 +28,7 @@ def is_replayable(engine: type[SessionBase]) -> bool:
 def marks_of(request: HttpRequest) -> list[str]:
     """Return the marks of the session cookie's value, the newest key's first.
 
-    None where nothing is adopted.
+    The list is empty where nothing is adopted.
     """
     store, value = store_of(request), request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not value or not conf.adopts(timezone.now()) or store is None:
