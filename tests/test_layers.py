@@ -19,10 +19,10 @@ FLOORS = [
     ["session: rotation tokens users devices contention django_sessions endings transitions"],
     ["models"],
     [
-        "request.django_sessions: store keys adoption",
-        "request: cookies origins bounce owner credentials throttling settlement refresh",
+        "request.django_sessions: store keys adoption owner",
+        "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
-    ["middleware authentication shortcuts"],
+    ["middleware authentication decorators shortcuts"],
     ["pages: forms wording notices views", "api: answers views schema"],
     [
         "admin: staff listing activity chart users sessions",

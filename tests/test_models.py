@@ -1261,3 +1261,11 @@ def test_a_password_is_nowhere_in_the_table(session):
     """Nor is its hash: only what Django's sessions keep as well."""
     assert PASSWORD not in repr(columns(session))
     assert session.user.password not in repr(columns(session))
+
+
+@pytest.mark.parametrize(("seconds", "max_age"), [(90, 90), (90.1, 91), (0.1, 1), (-5, 1)])
+def test_a_cookie_that_is_set_lives_whole_seconds_and_at_least_one(seconds, max_age):
+    """Max-Age=0 would be a deletion, and 30 days are no second less."""
+    with time_machine.travel(timezone.now(), tick=False):
+        moment = timezone.now() + timedelta(seconds=seconds)
+        assert AuthSession(expires_at=moment).seconds_left == max_age

@@ -3,21 +3,22 @@
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
-from .request import cookies, settlement
-from .request.bounce import bounce, brings_refresh_cookie, can_bounce, take_marker
+from .request import bounce, cookies, loops, refresh, settlement
 from .request.credentials import Credentials, credentials_of
 from .request.django_sessions import keys
 
+T = TypeVar("T")
+
 #: A step of the flow that waits for the database or the request's body.
 Step = Callable[[], Any]
-#: Yields its steps, and ``None`` once where the view belongs; returns the response.
-Flow = Generator[Step | None, Any, HttpResponseBase]
+#: Yields its steps, and ``None`` once where the view belongs.
+Flow = Generator[Step | None, Any, T]
 
 
 class TokenAuthMiddleware(AuthenticationMiddleware):
@@ -83,29 +84,50 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         """Give the request its lazy user; unlike Django's, without a need for sessions."""
         Credentials(request).attach()
 
-    def flow(self, request: HttpRequest) -> Flow:
+    def flow(self, request: HttpRequest) -> Flow[HttpResponseBase]:
         """Say what happens to a request, in order."""
         credentials = Credentials(request)
         credentials.attach()
-        just_tried = take_marker(request)
-        is_refresh = cookies.is_under(request.path, cookies.include_path() + "refresh/")
-        if credentials.needs_refresh and not is_refresh:
-            token = refresh_token_here(request, credentials)
-            if token is not None:
-                yield partial(credentials.refresh, token)
-            elif credentials.presented.access:
-                if not just_tried and can_bounce(request):
-                    response: HttpResponseBase = yield partial(bounce, request)
-                    return response
-                # Under the include, and after a bounce, the browser has had its chance to refresh.
-                credentials.unknown = not (just_tried or brings_refresh_cookie(request.path))
-        if self.loads_session and credentials.store is not None:
-            yield credentials.store.judge
-        response = yield None
+        trace = loops.take(request)
+        if refresh.is_refresh(request.path):
+            response: HttpResponseBase = yield partial(refresh.answer, credentials, trace)
+        else:
+            bounced = yield from self.admit(credentials, trace)
+            if bounced is not None:
+                return bounced
+            if self.loads_session and credentials.store is not None:
+                yield credentials.store.judge
+            response = yield None
         if settlement.is_due(credentials):
             yield partial(settlement.settle, credentials, response)
         settlement.write(credentials, response)
+        if trace.note:
+            response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
+
+    def admit(self, credentials: Credentials, trace: loops.Trace) -> Flow[HttpResponseBase | None]:
+        """Refresh what has expired, here or by a bounce; return the bounce."""
+        request, access = credentials.request, credentials.presented.access
+        if not credentials.needs_refresh:
+            return None
+        token = refresh_token_here(request, credentials)
+        if token is not None:
+            yield partial(credentials.refresh, token)
+            return None
+        if access is None:
+            return None
+        worth = (yield partial(loops.redeem, request, trace.note, access)) if trace.note else None
+        if worth is loops.Worth.PASS:
+            credentials.accept_late()
+            return None
+        has_tried = worth is loops.Worth.STOP or trace.just_tried
+        url = bounce.refresh_url(request, trace, access.exp)
+        if not has_tried and bounce.can_bounce(request, url):
+            bounced: HttpResponseBase = yield partial(bounce.bounce, request, url)
+            return bounced
+        # Under the include, and after a bounce, the browser has had its chance to refresh.
+        credentials.unknown = not (has_tried or bounce.brings_refresh_cookie(request.path))
+        return None
 
 
 def refresh_token_here(request: HttpRequest, credentials: Credentials) -> cookies.Presented | None:

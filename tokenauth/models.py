@@ -1,5 +1,6 @@
 """The session: one row for one sign-in on one device, however often its token rotates."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -143,6 +144,14 @@ class AuthSession(models.Model):
     def ends_at(self) -> datetime:
         """When the session expires, idle or not."""
         return min(self.expires_at, self.absolute_expires_at)
+
+    @property
+    def seconds_left(self) -> int:
+        """For how many whole seconds the session lasts without further use, at least one.
+
+        Rounded up: the milliseconds since the row was written would make 30 days 2,591,999 s.
+        """
+        return max(1, math.ceil((self.expires_at - timezone.now()).total_seconds()))
 
     def idle_end(self, now: datetime) -> datetime:
         """Return when the session ends if it is not used after ``now``."""

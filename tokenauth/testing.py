@@ -211,7 +211,7 @@ def set_cookies(client: Any, session: AuthSession) -> None:
 
 def put_tokens(response: HttpResponse, session: AuthSession) -> None:
     """Set both cookies under their names of now."""
-    max_age = cookies.seconds_until(session.expires_at) if session.persistent else None
+    max_age = session.seconds_left if session.persistent else None
     cookies.put_access(response, tokens.issue_access_token(session)[0], max_age)
     cookies.put_refresh(response, tokens.remake_refresh_token(session), max_age)
 

@@ -9,7 +9,7 @@ from django.urls import path
 
 from .api import views as api
 from .pages import views
-from .request.refresh import RefreshView
+from .request.refresh import refresh
 
 app_name = "tokenauth"
 
@@ -28,7 +28,7 @@ def open_to_all(view: Callable[..., Any]) -> Callable[..., Any]:
 urlpatterns = [
     path("login/", open_to_all(views.LoginView.as_view()), name="login"),
     path("logout/", open_to_all(views.LogoutView.as_view()), name="logout"),
-    path("refresh/", open_to_all(RefreshView.as_view()), name="refresh"),
+    path("refresh/", open_to_all(refresh), name="refresh"),
     path("sessions/", open_to_all(views.SessionListView.as_view()), name="session_list"),
     path(
         "sessions/<uuid:pk>/revoke/",

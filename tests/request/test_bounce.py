@@ -5,21 +5,32 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
-from django.http import QueryDict, UnreadablePostError
-from django.test import AsyncRequestFactory, RequestFactory
-from django.urls import set_script_prefix
+from django.http import HttpResponse, UnreadablePostError
+from django.test import RequestFactory
+from django.urls import path, set_script_prefix
+from django.utils.decorators import method_decorator
+from django.views import View
+from rest_framework.views import APIView
 
-from tokenauth.request import bounce
+from tests import urls
+from tokenauth.decorators import never_bounced
+from tokenauth.request import bounce, refresh
 from tokenauth.request.credentials import Credentials
-from tokenauth.request.refresh import RefreshView
+from tokenauth.request.loops import Trace
 
 HERE = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate"}
 NOON = 1_772_366_400
+#: A payment provider's form in a browser that says nothing of Sec-Fetch.
+FROM_A_PROVIDER = {
+    "HTTP_ORIGIN": "https://pay.test",
+    "HTTP_SEC_FETCH_SITE": None,
+    "HTTP_SEC_FETCH_MODE": None,
+}
 
 
 @pytest.fixture(autouse=True)
 def noon():
-    """Markers carry the time."""
+    """The refresh URL says the time."""
     with time_machine.travel(NOON, tick=False) as clock:
         yield clock
 
@@ -31,6 +42,15 @@ def request(method="GET", path="/private/", **extra):
     for name in [name for name, value in made.META.items() if value is None]:
         del made.META[name]
     return made
+
+
+def refresh_url(made):
+    """The refresh URL for a request whose access token expired at noon."""
+    return bounce.refresh_url(made, Trace(), NOON)
+
+
+def can_bounce(made):
+    return bounce.can_bounce(made, refresh_url(made))
 
 
 # Who is bounced
@@ -53,6 +73,10 @@ def request(method="GET", path="/private/", **extra):
         ("GET", {"HTTP_SEC_FETCH_SITE": "none"}),
         ("GET", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "document"}),
         ("GET", {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_DEST": "document"}),
+        ("POST", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "document"}),
+        ("POST", {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_DEST": "document"}),
+        ("POST", FROM_A_PROVIDER),
+        ("GET", {"HTTP_SEC_FETCH_DEST": "worker", "HTTP_SEC_FETCH_MODE": "same-origin"}),
         ("GET", {"HTTP_UPGRADE": "h2c"}),
         ("GET", {"CONTENT_TYPE": "text/plain"}),
     ],
@@ -71,13 +95,17 @@ def request(method="GET", path="/private/", **extra):
         "typed-address",
         "link-from-elsewhere",
         "link-from-sibling",
+        "form-from-elsewhere",
+        "form-from-sibling",
+        "form-from-elsewhere-without-sec-fetch",
+        "worker",
         "other-upgrade",
         "wsgirefs-content-type",
     ],
 )
 def test_what_a_browser_repeats_is_bounced(method, extra):
     """Every method, with and without body, survives a 307."""
-    assert bounce.can_bounce(request(method, **extra)) is True
+    assert can_bounce(request(method, **extra)) is True
 
 
 @pytest.mark.parametrize(
@@ -93,8 +121,13 @@ def test_what_a_browser_repeats_is_bounced(method, extra):
         ("GET", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "iframe"}),
         ("GET", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "image"}),
         ("GET", {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_MODE": "cors"}),
-        ("POST", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "document"}),
-        ("POST", {"HTTP_SEC_FETCH_SITE": "same-site"}),
+        ("POST", {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_DEST": "iframe"}),
+        ("GET", {"HTTP_SEC_FETCH_DEST": "serviceworker", "HTTP_SEC_FETCH_MODE": "same-origin"}),
+        ("GET", {"HTTP_SEC_FETCH_DEST": None, "HTTP_SERVICE_WORKER": "script"}),
+        ("POST", {"HTTP_SEC_FETCH_DEST": "report", "HTTP_SEC_FETCH_MODE": "no-cors"}),
+        ("POST", {"CONTENT_TYPE": "application/csp-report"}),
+        ("POST", {"CONTENT_TYPE": "application/reports+json; charset=utf-8"}),
+        ("GET", {"HTTP_SEC_FETCH_DEST": "webidentity", "HTTP_SEC_FETCH_MODE": "no-cors"}),
     ],
     ids=[
         "websocket",
@@ -107,13 +140,18 @@ def test_what_a_browser_repeats_is_bounced(method, extra):
         "embedded-frame",
         "embedded-image",
         "sibling-fetch",
-        "form-from-elsewhere",
-        "form-from-sibling",
+        "form-into-a-frame-elsewhere",
+        "service-worker",
+        "service-worker-without-sec-fetch",
+        "report",
+        "csp-report",
+        "reports",
+        "federated-login",
     ],
 )
 def test_what_would_not_survive_is_left_to_the_view(method, extra):
     """Such a request reaches the view anonymously, which answers 401 or its login redirect."""
-    assert bounce.can_bounce(request(method, **extra)) is False
+    assert can_bounce(request(method, **extra)) is False
 
 
 @pytest.mark.parametrize(
@@ -139,25 +177,72 @@ def test_where_a_bounce_does_no_good_there_is_none(settings, path, options, boun
     """Not where the refresh cookie would have come along, nor for files that everybody gets."""
     for name, value in options.items():
         setattr(settings, name, value)
-    assert bounce.can_bounce(request(path=path)) is bounced
+    assert can_bounce(request(path=path)) is bounced
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_url_that_is_too_long_to_carry_is_not_bounced(method):
     """On the way back it has 2,048 bytes at most."""
     room = bounce.MAX_URL - len("/?a")
-    assert bounce.can_bounce(request(method, path=f"/?a{'x' * room}")) is True
-    assert bounce.can_bounce(request(method, path=f"/?a{'x' * (room + 1)}")) is False
+    assert can_bounce(request(method, path=f"/?a{'x' * room}")) is True
+    assert can_bounce(request(method, path=f"/?a{'x' * (room + 1)}")) is False
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_url_that_is_too_long_when_quoted_is_not_bounced(method):
     """The request line to the refresh URL has 3,500 bytes at most; each "&" takes three."""
-    line = f"{method} {bounce.refresh_url(request(path='/?a'))} HTTP/1.1"
+    line = f"{method} {refresh_url(request(path='/?a'))} HTTP/1.1"
     count, rest = divmod(bounce.MAX_REQUEST_LINE - len(line), 3)
     path = f"/?a{'&' * count}{'x' * rest}"
-    assert bounce.can_bounce(request(method, path=path)) is True
-    assert bounce.can_bounce(request(method, path=path + "x")) is False
+    assert can_bounce(request(method, path=path)) is True
+    assert can_bounce(request(method, path=path + "x")) is False
+
+
+@never_bounced
+def marked(request):
+    return HttpResponse()
+
+
+@never_bounced
+async def marked_async(request):
+    return HttpResponse()
+
+
+@method_decorator(never_bounced, name="dispatch")
+class MarkedView(View):
+    pass
+
+
+@method_decorator(never_bounced, name="dispatch")
+class MarkedAPIView(APIView):
+    pass
+
+
+urlpatterns = [
+    *urls.urlpatterns,
+    path("marked/", marked),
+    path("marked-async/", marked_async),
+    path("marked-class/", MarkedView.as_view()),
+    path("marked-api/", MarkedAPIView.as_view()),
+    path("marked-instance/", never_bounced(MarkedView.as_view())),
+]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", ["", "-async", "-class", "-api", "-instance"])
+def test_a_view_may_say_that_it_is_never_bounced(name):
+    """For who takes a redirect for an error; a page beside it, or none at all, is bounced."""
+    assert can_bounce(request(path=f"/marked{name}/")) is False
+    assert can_bounce(request(path="/private/")) is can_bounce(request(path="/none/")) is True
+
+
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_requests_own_urlconf_says_which_view_it_is(marks):
+    """A middleware above may have chosen one for this host."""
+    made = request(path="/marked/")
+    if marks:
+        made.urlconf = __name__
+    assert can_bounce(made) is not marks
 
 
 # Where to
@@ -177,9 +262,13 @@ def test_a_url_that_is_too_long_when_quoted_is_not_bounced(method):
 def test_the_refresh_url_leads_back_to_the_very_same_url(path):
     """Path and query come back byte for byte, on this host."""
     made = request(path=path)
-    url = urlsplit(bounce.refresh_url(made))
+    url = urlsplit(refresh_url(made))
     assert (url.scheme, url.netloc, url.path) == ("", "", "/auth/refresh/")
-    assert parse_qs(url.query) == {"next": [made.get_full_path()]}
+    assert parse_qs(url.query) == {
+        "next": [made.get_full_path()],
+        "_exp": [str(NOON)],
+        "_rt": [str(NOON)],
+    }
 
 
 def test_the_refresh_url_stands_under_the_sites_prefix():
@@ -187,15 +276,15 @@ def test_the_refresh_url_stands_under_the_sites_prefix():
     set_script_prefix("/sub/")
     try:
         made = RequestFactory(SCRIPT_NAME="/sub").get("/private/")
-        assert bounce.refresh_url(made) == "/sub/auth/refresh/?next=/sub/private/"
-        assert bounce.can_bounce(RequestFactory(SCRIPT_NAME="/sub").get("/auth/x/")) is False
+        assert refresh_url(made).startswith("/sub/auth/refresh/?next=/sub/private/&")
+        assert can_bounce(RequestFactory(SCRIPT_NAME="/sub").get("/auth/x/")) is False
     finally:
         set_script_prefix("/")
 
 
 def test_a_bounce_is_a_307_that_no_cache_keeps():
     """307 keeps method and body; 302 would turn the form post into a GET."""
-    response = bounce.bounce(request("POST"))
+    response = bounce.bounce(request("POST"), "/auth/refresh/?next=/private/")
     assert response.status_code == 307
     assert response["Location"] == "/auth/refresh/?next=/private/"
     assert response["Cache-Control"] == "private, no-store"
@@ -228,7 +317,7 @@ def uploading(body, length):
 def test_the_body_is_read_to_its_end_in_pieces():
     """Gunicorn resets an upload that is left unread; a large one never stands in memory whole."""
     body = Upload(b"x" * 1_000_000)
-    assert bounce.bounce(uploading(body, 1_000_000)).status_code == 307
+    assert bounce.bounce(uploading(body, 1_000_000), "/").status_code == 307
     assert body.tell() == 1_000_000
     assert body.largest == bounce.CHUNK
 
@@ -249,8 +338,7 @@ def test_only_a_body_that_is_bounced_on_is_read_to_its_end(method, query, status
     made = RequestFactory().generic(
         method, f"/auth/refresh/{query}", CONTENT_LENGTH="1000000", **{"wsgi.input": body}
     )
-    Credentials(made).attach()
-    assert RefreshView.as_view()(made).status_code == status
+    assert refresh.answer(Credentials(made), Trace()).status_code == status
     assert body.tell() == (1_000_000 if whole else bounce.MAX_UNUSED_BODY)
 
 
@@ -259,76 +347,4 @@ def test_a_browser_that_went_away_makes_no_error():
     made = uploading(LostUpload(), 10)
     with pytest.raises(UnreadablePostError):
         made.read(1)
-    assert bounce.bounce(made).status_code == 307
-
-
-# The loop marker
-
-
-@pytest.mark.parametrize("factory", [RequestFactory, AsyncRequestFactory], ids=["wsgi", "asgi"])
-@pytest.mark.parametrize(
-    ("query", "left"),
-    [
-        (f"_rt={NOON}", ""),
-        (f"a=1&_rt={NOON}", "a=1"),
-        (f"_rt={NOON}&a=%20+&&b", "a=%20+&&b"),
-        (f"a=1&_rt={NOON - 900}&b=2&_rt={NOON}", "a=1&b=2"),
-        (f"_rt={NOON - 14}", ""),
-        (f"_rt={NOON + 14}", ""),
-    ],
-)
-def test_a_fresh_marker_is_seen_and_taken_out(factory, query, left):
-    """The view never sees it, and the rest of the query stays byte for byte."""
-    made = factory().get(f"/private/?{query}")
-    assert "_rt" in made.GET
-    assert (bounce.take_marker(made), made.META["QUERY_STRING"]) == (True, left)
-    assert QueryDict(left) == made.GET
-
-
-@pytest.mark.parametrize(
-    ("query", "left"),
-    [
-        ("", ""),
-        ("a=1", "a=1"),
-        ("a=_rt", "a=_rt"),
-        (f"a_rt={NOON}&_rtx=1", f"a_rt={NOON}&_rtx=1"),
-        (f"_rt={NOON - 15}", ""),
-        (f"_rt={NOON + 15}", ""),
-        ("_rt", ""),
-        ("_rt=", ""),
-        ("_rt=x", ""),
-        (f"_rt=-{NOON}", ""),
-        (f"_rt={NOON}.0", ""),
-        ("_rt=%D9%A1", ""),
-        ("_rt=\u0661", ""),
-        ("_rt=\u00b2", ""),
-        (f"_rt={'9' * 5000}", ""),
-    ],
-    ids=lambda value: ascii(value)[:20],
-)
-def test_anything_else_is_no_fresh_marker(query, left):
-    """Old, impossible or foreign values stop no bounce and make no error."""
-    made = request()
-    made.META["QUERY_STRING"] = query
-    assert (bounce.take_marker(made), made.META["QUERY_STRING"]) == (False, left)
-
-
-@pytest.mark.parametrize(
-    ("url", "result"),
-    [
-        ("/", f"/?_rt={NOON}"),
-        ("/private/?a=1", f"/private/?a=1&_rt={NOON}"),
-        ("/private/#part", f"/private/?_rt={NOON}"),
-    ],
-)
-def test_a_marker_goes_into_the_query(url, result):
-    """A fragment never reaches a server, so a marker behind one would not either."""
-    assert bounce.add_marker(url) == result
-    assert bounce.take_marker(request(path=result)) is True
-
-
-def test_a_marker_is_not_carried_on():
-    """What is bounced once more leads back without the old marker."""
-    made = request(path=f"/private/?a=1&_rt={NOON - 60}")
-    bounce.take_marker(made)
-    assert bounce.refresh_url(made) == "/auth/refresh/?next=/private/%3Fa%3D1"
+    assert bounce.bounce(made, "/").status_code == 307

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-import time_machine
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import set_script_prefix
@@ -334,14 +333,6 @@ def test_a_deletion_repeats_every_attribute(settings, put, options):
     assert max_age == 60
     for option, value in options.items():
         assert same[option.removeprefix("COOKIE_").lower()] == (value or "")
-
-
-@pytest.mark.parametrize(("seconds", "max_age"), [(90, 90), (90.1, 91), (0.1, 1), (-5, 1)])
-def test_a_cookie_that_is_set_lives_whole_seconds_and_at_least_one(seconds, max_age):
-    """Max-Age=0 would be a deletion, and 30 days are no second less."""
-    with time_machine.travel(timezone.now(), tick=False):
-        moment = timezone.now() + timedelta(seconds=seconds)
-        assert cookies.seconds_until(moment) == max_age
 
 
 @pytest.mark.parametrize(

@@ -56,15 +56,20 @@ def test_a_wrong_host_header_is_not_this_site():
     [
         ("GET", "navigate", True),
         ("HEAD", "navigate", True),
-        ("POST", "navigate", False),
+        ("POST", "navigate", True),
+        ("GET", None, True),
+        ("POST", None, True),
         ("GET", "cors", False),
         ("GET", "no-cors", False),
+        ("POST", "same-origin", False),
     ],
 )
-def test_a_navigation_is_a_person_who_follows_a_link(method, mode, navigates):
-    """A form post from elsewhere is none."""
-    assert is_navigation(request(method, sec_fetch_mode=mode)) is navigates
-    assert is_navigation(request(method)) is False
+def test_a_navigation_is_a_person_who_goes_to_a_page(method, mode, navigates):
+    """By a link or a form; so is what a browser says nothing about."""
+    headers = {"sec_fetch_mode": mode} if mode else {}
+    assert is_navigation(request(method, **headers)) is navigates
+    half = request(method, sec_fetch_site="cross-site")
+    assert is_navigation(half) is False  # no browser says one without the other
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,20 @@
 The refresh cookie is sent to the auth URLs only, so the refresh has to happen there. A 307 keeps
 method and body (302 would turn a form post into a GET): forms, uploads, ``fetch`` with any
 method, images and EventSources survive it in Chromium, Firefox and WebKit.
+
+No request goes round for ever, whatever the cookies, the clocks and the network do: see ``loops``.
 """
 
 import math
-import time
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
+from django.urls import Resolver404, resolve
 
-from . import cookies
+from . import cookies, loops
 from .origins import from_this_site, is_navigation
 
-#: The loop marker in the query of a return URL: "a refresh has just been tried".
-MARKER = "_rt"
-#: Seconds for which a marker stops the next bounce.
-MARKER_LIFETIME = 15
 #: Bytes of a URL that is returned to: it stands in a header beside both cookies (1,350 bytes), and
 #: nginx reads 4,096 bytes of headers. Django takes no ``next`` whose path is longer, either.
 MAX_URL = 2048
@@ -29,54 +27,38 @@ CHUNK = 64 * 1024
 #: Bytes of a body that are read for an answer which is no bounce: what a script of the site's may
 #: have sent along. Whoever sends more may find the connection reset instead of the answer.
 MAX_UNUSED_BODY = CHUNK
+#: What a browser fetches with ``redirect: "error"`` (the Fetch, Service Workers, Reporting and
+#: FedCM standards): the script of a service worker, reports, a provider's list of accounts.
+UNREDIRECTED = ("serviceworker", "report", "webidentity")
+REPORTS = ("application/csp-report", "application/reports+json")
+#: What ``decorators.never_bounced`` writes on a view.
+NEVER = "tokenauth_never_bounced"
+#: The parameter that says, as its ``exp``, which access token had expired.
+EXPIRED = "_exp"
 
 
-def take_marker(request: HttpRequest) -> bool:
-    """Take the loop marker out of the query before the view sees it; return whether it is fresh.
+def refresh_url(request: HttpRequest, trace: loops.Trace, exp: int) -> str:
+    """Return the refresh URL that leads back to this request.
 
-    The rest of the query stays byte for byte.
+    ``exp`` is the end of the access token that came, which the server there may call good.
     """
-    query = request.META.get("QUERY_STRING", "")
-    if MARKER not in query:
-        return False
-    parts = query.split("&")
-    marks = [part for part in parts if part.partition("=")[0] == MARKER]
-    request.META["QUERY_STRING"] = "&".join(part for part in parts if part not in marks)
-    request.__dict__.pop("GET", None)
-    return any(is_fresh(mark.partition("=")[2]) for mark in marks)
+    back = quote(request.get_full_path())
+    query = f"next={back}&{EXPIRED}={exp}&{loops.MARKER}={trace.marker()}"
+    return f"{cookies.include_path()}refresh/?{query}"
 
 
-def is_fresh(mark: str) -> bool:
-    """Tell whether a marker was set in the last seconds, by a clock that may differ from ours."""
-    return (
-        mark.isascii()
-        and mark.isdigit()
-        and len(mark) < 15
-        and (abs(time.time() - int(mark)) < MARKER_LIFETIME)
-    )
-
-
-def add_marker(url: str) -> str:
-    """Return the path with a loop marker of now."""
-    url = url.partition("#")[0]
-    return f"{url}{'&' if '?' in url else '?'}{MARKER}={int(time.time())}"
-
-
-def refresh_url(request: HttpRequest) -> str:
-    """Return the refresh URL that leads back to this request."""
-    return f"{cookies.include_path()}refresh/?next={quote(request.get_full_path())}"
-
-
-def can_bounce(request: HttpRequest) -> bool:
-    """Tell whether this request survives a bounce, and a bounce can do it any good."""
+def can_bounce(request: HttpRequest, url: str) -> bool:
+    """Tell whether this request survives a bounce to ``url``, and that can do it any good."""
     return not (
         is_unrepeatable(request)
+        or is_unredirected(request)
         or brings_refresh_cookie(request.path)
         or is_public_file(request.path)
         or is_embedded_elsewhere(request)
         or not (from_this_site(request) or is_navigation(request))
         or len(request.get_full_path()) > MAX_URL
-        or len(f"{request.method} {refresh_url(request)} HTTP/1.1") > MAX_REQUEST_LINE
+        or len(f"{request.method} {url} HTTP/1.1") > MAX_REQUEST_LINE
+        or is_never_bounced(request)
     )
 
 
@@ -88,6 +70,28 @@ def is_unrepeatable(request: HttpRequest) -> bool:
     has_body = request.method in ("POST", "PUT", "PATCH")
     is_streamed = "Transfer-Encoding" in headers or (has_body and not headers.get("Content-Length"))
     return is_websocket or is_preflight or is_streamed
+
+
+def is_unredirected(request: HttpRequest) -> bool:
+    """Tell whether a browser would take a redirect for a failure.
+
+    Those that send no ``Sec-Fetch-Dest`` say what they fetch in other headers.
+    """
+    headers = request.headers
+    return (
+        headers.get("Sec-Fetch-Dest") in UNREDIRECTED
+        or headers.get("Service-Worker") == "script"
+        or headers.get("Content-Type", "").partition(";")[0] in REPORTS
+    )
+
+
+def is_never_bounced(request: HttpRequest) -> bool:
+    """Tell whether the view asks for it: see ``decorators.never_bounced``."""
+    try:
+        match = resolve(request.path_info, getattr(request, "urlconf", None))
+    except Resolver404:
+        return False
+    return getattr(match.func, NEVER, False)
 
 
 def brings_refresh_cookie(path: str) -> bool:
@@ -135,8 +139,7 @@ def redirect(url: str) -> HttpResponse:
     return response
 
 
-def bounce(request: HttpRequest) -> HttpResponse:
+def bounce(request: HttpRequest, url: str) -> HttpResponse:
     """Send the request to the refresh URL."""
-    target = refresh_url(request)
     drain(request)
-    return redirect(target)
+    return redirect(url)

@@ -4,16 +4,13 @@ Names and attributes are computed here alone, so that a deletion repeats exactly
 (a browser ignores it otherwise). Nothing here touches a request or the database.
 """
 
-import math
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from urllib.parse import unquote
 
 from django.conf import settings
 from django.http import HttpResponseBase
 from django.urls import NoReverseMatch, get_script_prefix, reverse
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
 from tokenauth.conf import conf
@@ -193,14 +190,6 @@ def put(
         httponly=True,
         samesite=conf.COOKIE_SAMESITE,
     )
-
-
-def seconds_until(moment: datetime) -> int:
-    """Return the whole seconds until a moment, at least one.
-
-    Rounded up: the milliseconds since the row was written would make 30 days 2,591,999 s.
-    """
-    return max(1, math.ceil((moment - timezone.now()).total_seconds()))
 
 
 def put_access(response: HttpResponseBase, raw: Secret[str] | None, max_age: int | None) -> None:

@@ -30,8 +30,8 @@ from tokenauth.session.rotation import Step
 
 from . import cookies
 from .django_sessions import adoption, keys
+from .django_sessions.owner import Owner
 from .django_sessions.store import BoundStore, bind
-from .owner import Owner
 
 #: What a look at a session, or its rotation, came to.
 Outcome = AuthSession | TokenAuthError
@@ -134,6 +134,10 @@ class Credentials:
         """
         access = self.presented.access
         return access.expired if access else self.presented.single is not None
+
+    def accept_late(self) -> None:
+        """Let an expired access token count for this request, which was long on its way."""
+        self.needs_refresh = False
 
     def resolve(self) -> None:
         """Find out who this is, once: one query, that joins session and user."""

@@ -35,9 +35,13 @@ def no_response(request: HttpRequest) -> HttpResponseBase:
 
 
 def is_navigation(request: HttpRequest) -> bool:
-    """Tell whether a person follows a link to here: all that it can do is show a page."""
-    headers = request.headers
-    return request.method in ("GET", "HEAD") and headers.get("Sec-Fetch-Mode") == "navigate"
+    """Tell whether a person goes to a page here, by a link or a form, from wherever.
+
+    A payment provider posts back like that. Browsers that say nothing about it, as old ones and,
+    over http, all do, are believed: all that a navigation can do is refresh.
+    """
+    mode = request.headers.get("Sec-Fetch-Mode")
+    return mode == "navigate" or (mode is None and "Sec-Fetch-Site" not in request.headers)
 
 
 def is_path_here(url: str) -> bool:

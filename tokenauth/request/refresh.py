@@ -1,19 +1,23 @@
-"""Answer the refresh URL: rotate, for a script that POSTs or a request that was bounced here."""
+"""Answer the refresh URL: rotate, for a script that POSTs or a request that was bounced here.
+
+The middleware does so itself: nothing below it (maintenance mode, a site's own demand for a login)
+may stand between a person and their refresh.
+"""
 
 from datetime import UTC, datetime
-from typing import Any
+from urllib.parse import unquote
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.utils.decorators import method_decorator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.generic import View
 from rest_framework.exceptions import MethodNotAllowed
 
+from tokenauth.conf import conf
 from tokenauth.session.rotation import Step
+from tokenauth.session.tokens import Claims
 
-from . import bounce
+from . import bounce, cookies, loops
 from .credentials import Credentials, credentials_of
 from .origins import from_this_site, is_navigation, is_path_here
 
@@ -22,56 +26,100 @@ from .origins import from_this_site, is_navigation, is_path_here
 CLOCK_SKEW = 5
 
 
-@method_decorator([csrf_exempt, never_cache], name="dispatch")
-class RefreshView(View):
-    """Rotate: for a script that POSTs here, or for a request that the middleware bounced here."""
+def is_refresh(path: str) -> bool:
+    """Tell whether a request's path is that of the refresh URL."""
+    return path.endswith("refresh/") and path == unquote(f"{cookies.include_path()}refresh/")
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer any method that comes with ``next``, and POST without."""
-        target = request.GET.get("next")
-        refused = self.refuse(request, target)
-        if refused is None and target is not None:
-            bounce.drain(request)
-            return self.send_back(credentials_of(request), target)
-        bounce.drain(request, bounce.MAX_UNUSED_BODY)
-        return refused or self.answer(credentials_of(request))
 
-    def refuse(self, request: HttpRequest, target: str | None) -> HttpResponse | None:
-        """Return what to say to a request that must not rotate."""
-        if target is None and request.method != "POST":
-            error = MethodNotAllowed(str(request.method))
-            response = refusal(error.status_code, str(error), error.default_code)
-            response["Allow"] = "POST"
-            return response
-        if target is not None and not is_path_here(target):
-            return refusal(400, _("“next” must be a path on this host."), "unsafe_next")
-        if not (from_this_site(request) or (target and is_navigation(request))):
-            return refusal(403, _("This must come from a page of this site."), "cross_site")
-        return None
+@csrf_exempt
+def refresh(request: HttpRequest) -> HttpResponse:
+    """Answer where another URLconf than ROOT_URLCONF leads here."""
+    return answer(credentials_of(request), loops.take(request))
 
-    def answer(self, credentials: Credentials) -> HttpResponse:
-        """Rotate and say until when the person is signed in."""
-        token = credentials.presented.refresh
-        if token is None or credentials.refresh(token) is None:
-            code = "session_ended" if credentials.ended else "not_authenticated"
-            response = refusal(401, _("Nobody is signed in here."), code)
-            response["WWW-Authenticate"] = 'Cookie realm="api"'
-            return response
-        return JsonResponse(expiry(credentials))
 
-    def send_back(self, credentials: Credentials, target: str) -> HttpResponse:
-        """Rotate and send the browser back to where it was bounced from.
+def answer(credentials: Credentials, trace: loops.Trace) -> HttpResponse:
+    """Answer any method that comes with ``next``, and POST without."""
+    request = credentials.request
+    target = request.GET.get("next")
+    response = refuse(request, target)
+    if response is None and target is not None:
+        bounce.drain(request)
+        return send_back(credentials, target, trace)
+    bounce.drain(request, bounce.MAX_UNUSED_BODY)
+    response = response or tell(credentials)
+    add_never_cache_headers(response)
+    return response
 
-        Only a pair counts: a browser that was bounced had an access token, and any site may lead
-        here. Anything but a clean rotation marks the URL, so that cookies which do not stick (or
-        are gone) end in the view's own answer and not in a loop.
-        """
-        presented = credentials.presented
-        if presented.access is not None and presented.access.valid_for(CLOCK_SKEW):
-            return bounce.redirect(target)
-        token = presented.paired
-        step = credentials.refresh(token) if token is not None else None
-        return bounce.redirect(target if step is Step.ROTATE else bounce.add_marker(target))
+
+def refuse(request: HttpRequest, target: str | None) -> HttpResponse | None:
+    """Return what to say to a request that must not rotate."""
+    if target is None and request.method != "POST":
+        error = MethodNotAllowed(str(request.method))
+        response = refusal(error.status_code, str(error), error.default_code)
+        response["Allow"] = "POST"
+        return response
+    if target is not None and not is_path_here(target):
+        return refusal(400, _("“next” must be a path on this host."), "unsafe_next")
+    if not (from_this_site(request) or (target and is_navigation(request))):
+        return refusal(403, _("This must come from a page of this site."), "cross_site")
+    return None
+
+
+def tell(credentials: Credentials) -> HttpResponse:
+    """Rotate and say until when the person is signed in."""
+    token = credentials.presented.refresh
+    if token is None or credentials.refresh(token) is None:
+        code = "session_ended" if credentials.ended else "not_authenticated"
+        response = refusal(401, _("Nobody is signed in here."), code)
+        response["WWW-Authenticate"] = 'Cookie realm="api"'
+        return response
+    return JsonResponse(expiry(credentials))
+
+
+def send_back(credentials: Credentials, target: str, trace: loops.Trace) -> HttpResponse:
+    """Rotate and send the browser back to where it was bounced from.
+
+    Only a pair counts: a browser that was bounced had an access token, and any site may lead
+    here. Anything but a clean rotation marks the URL, so that cookies which do not stick (or
+    are gone) end in the view's own answer and not in a loop.
+    """
+    request, access = credentials.request, credentials.presented.access
+    expired, is_slow = expired_there(request), loops.has_body(request)
+    words = {}
+    if access is not None and is_good(access, expired) and not (expired and is_slow):
+        if expired:
+            words[loops.MARKER] = trace.marker()
+        return bounce.redirect(loops.add(target, words))
+    token = credentials.presented.paired
+    step = credentials.refresh(token) if token is not None else None
+    if step is not Step.ROTATE or is_clock_apart(access, expired):
+        words[loops.MARKER] = trace.marker()
+    if access is not None and is_slow:
+        given = credentials.access if step else None
+        words[loops.NOTE] = loops.write_note(request, target, access, given)
+    return bounce.redirect(loops.add(target, words))
+
+
+def expired_there(request: HttpRequest) -> int | None:
+    """Return the end of the access token that the bouncing server called expired."""
+    text = request.GET.get(bounce.EXPIRED, "")
+    return int(text) if loops.is_moment(text) else None
+
+
+def is_good(access: Claims, expired: int | None) -> bool:
+    """Tell whether the browser has a good access token by now.
+
+    Of the very one that was called expired elsewhere, this server's clock has no say.
+    """
+    if expired is None:
+        return access.valid_for(CLOCK_SKEW)
+    return access.exp != expired and not access.expired
+
+
+def is_clock_apart(access: Claims | None, expired: int | None) -> bool:
+    """Tell whether a new token will be called expired as well, by a clock far ahead of ours."""
+    lifetime = conf.ACCESS_TOKEN_LIFETIME.total_seconds()
+    return access is not None and access.exp == expired and access.valid_for(lifetime / 2)
 
 
 def refusal(status: int, detail: str, code: str) -> JsonResponse:

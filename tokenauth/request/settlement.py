@@ -231,7 +231,7 @@ def prolong(credentials: Credentials, session: AuthSession, response: HttpRespon
         django_sessions.prolong(key, session.expires_at)
         came = credentials.request.COOKIES.get(settings.SESSION_COOKIE_NAME)
         if session.persistent and came == key:
-            cookies.put_django_session(response, key, cookies.seconds_until(session.expires_at))
+            cookies.put_django_session(response, key, session.seconds_left)
     elif store is not None and keys.belongs_to(store, session):
         store.modified = True
 
@@ -279,7 +279,7 @@ def write(credentials: Credentials, response: HttpResponseBase) -> None:
 
 def set_cookies(credentials: Credentials, session: AuthSession, response: HttpResponseBase) -> None:
     """Set the access cookie, and with it the refresh cookie unless the browser has it."""
-    max_age = cookies.seconds_until(session.expires_at) if session.persistent else None
+    max_age = session.seconds_left if session.persistent else None
     if session.step is not Step.DEBOUNCE:
         try:
             refresh = tokens.remake_refresh_token(session)

@@ -6,12 +6,11 @@ from django.contrib.auth import SESSION_KEY
 
 from tokenauth.models import AuthSession
 
-from . import cookies
-from .django_sessions import adoption, keys
-from .django_sessions.store import Verdict
+from . import adoption, keys
+from .store import Verdict
 
 if TYPE_CHECKING:
-    from .credentials import Credentials
+    from tokenauth.request.credentials import Credentials
 
 
 class Owner:
@@ -63,7 +62,7 @@ class Owner:
     def least_age(self) -> int:
         """Return for how many seconds the sign-in lasts."""
         session = self.credentials.session
-        return cookies.seconds_until(session.expires_at) if session else 0
+        return session.seconds_left if session else 0
 
     def outlives_browser(self) -> bool | None:
         """Tell whether the sign-in outlives the browser; None for nobody."""

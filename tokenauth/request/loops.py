@@ -1,0 +1,147 @@
+"""Know a request that was bounced already, so that none goes round for ever.
+
+The way back from the refresh URL may say so in its query, in words that no view sees:
+
+- ``_rt``, the *loop marker*: when a refresh was tried, by the clock of each server on the way. It
+  stops a bounce for some seconds only, because it stays in the address bar, or in a form's action.
+- ``_rn``, a signed *note* for a request with a body. Proxies and ASGI servers hand over a body when
+  it is whole, so an upload may take longer than the token lives that it was sent back with. For
+  that one request the note lets it count; and it stops a bounce however slow the network is. It is
+  worthless without the cookie, and used once.
+"""
+
+import time
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from uuid import UUID
+
+from django.core.cache import cache
+from django.core.signing import BadSignature, Signer
+from django.http import HttpRequest
+
+from tokenauth.session.tokens import Claims
+
+MARKER = "_rt"
+#: Seconds for which a marker stops the next bounce.
+MARKER_LIFETIME = 15
+#: How many servers' clocks a marker tells.
+MAX_TIMES = 4
+NOTE = "_rn"
+#: Seconds after a token's end in which a note lets it count: a big file on a slow line.
+NOTE_LIFETIME = 60 * 60
+#: Seconds for which a note stops a bounce, and for which it is remembered as used.
+NOTE_MEMORY = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a request's URL said of the bounces before. Times are seconds since the epoch."""
+
+    times: tuple[int, ...] = ()
+    note: str = ""
+
+    @property
+    def just_tried(self) -> bool:
+        """Whether a refresh was tried in the last seconds.
+
+        By any of the clocks: a server whose own is apart knows the time that it gave itself.
+        """
+        now = time.time()
+        return any(abs(now - moment) < MARKER_LIFETIME for moment in self.times)
+
+    def marker(self) -> str:
+        """Return the marker that goes on from here: what it said, and now."""
+        times = dict.fromkeys([*self.times, int(time.time())])
+        return "~".join(map(str, [*times][-MAX_TIMES:]))
+
+
+def take(request: HttpRequest) -> Trace:
+    """Take marker and note out of the query before the view sees them.
+
+    The rest of the query stays byte for byte.
+    """
+    query = request.META.get("QUERY_STRING", "")
+    if MARKER not in query and NOTE not in query:
+        return Trace()
+    pairs = [part.partition("=") for part in query.split("&")]
+    rest = ["".join(pair) for pair in pairs if pair[0] not in (MARKER, NOTE)]
+    request.META["QUERY_STRING"] = "&".join(rest)
+    request.__dict__.pop("GET", None)
+    marks = [mark for name, _, value in pairs if name == MARKER for mark in value.split("~")]
+    times = [int(mark) for mark in marks if is_moment(mark)]
+    notes = [value for name, _, value in pairs if name == NOTE]
+    return Trace(tuple(times[-MAX_TIMES:]), notes[-1] if notes else "")
+
+
+def is_moment(text: str) -> bool:
+    """Tell whether a text from a URL is a number of seconds since the epoch."""
+    return text.isascii() and text.isdigit() and len(text) < 15
+
+
+def add(url: str, words: dict[str, str]) -> str:
+    """Return a path with these words in its query, where a server sees them: before any ``#``."""
+    if not words:
+        return url
+    url = url.partition("#")[0]
+    query = "&".join(f"{name}={value}" for name, value in words.items())
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+# The note
+
+
+class Worth(Enum):
+    """What a note is worth to the request that brings it."""
+
+    NOTHING = "none of ours, or used already"
+    STOP = "this request was bounced, and must not be again"
+    PASS = "its access token counts though it has expired"  # noqa: S105  # no password
+
+
+def has_body(request: HttpRequest) -> bool:
+    """Tell whether a request brings a body, which may be long in coming."""
+    return bool(request.META.get("CONTENT_LENGTH", "").strip("0"))
+
+
+def write_note(request: HttpRequest, url: str, came: Claims, given: Claims | None) -> str:
+    """Return the note for a request on its way back to ``url``.
+
+    ``came`` is the access token that it brought, ``given`` the one that it will bring instead.
+    """
+    text = f"1-{given.rot}-{given.exp}" if given else f"0-0-{int(time.time())}"
+    return signer_of(request, url, came.sid).sign(text)
+
+
+def signer_of(request: HttpRequest, url: str, sid: UUID) -> Signer:
+    """Return what signs a note for one session, method and URL."""
+    return Signer(salt=f"tokenauth.note {sid} {request.method} {url}", sep=".")
+
+
+def redeem(request: HttpRequest, note: str, access: Claims) -> Worth:
+    """Use a note up, and return what it is worth beside the access token that came."""
+    signer = signer_of(request, request.get_full_path(), access.sid)
+    try:
+        refreshed, rot, exp = map(int, signer.unsign(note).split("-"))
+    except (BadSignature, ValueError):
+        return Worth.NOTHING
+    first = use_up(note) if abs(time.time() - exp) < NOTE_MEMORY else False
+    if first is False:
+        return Worth.NOTHING
+    in_time = refreshed and time.time() < exp + NOTE_LIFETIME
+    fits = access.rot >= rot and access.exp >= exp
+    return Worth.PASS if first and in_time and fits else Worth.STOP
+
+
+def use_up(note: str) -> bool | None:
+    """Tell whether a note is used for the first time; None if the cache can't say.
+
+    A cache that is down answers ``add`` with an error, or with False and holds nothing.
+    """
+    key = f"tokenauth.note.{sha256(note.encode()).hexdigest()}"
+    try:
+        if cache.add(key, 1, NOTE_MEMORY):
+            return True
+        return False if cache.get(key) else None
+    except Exception:  # noqa: BLE001  # each cache has its own errors
+        return None
