@@ -36,10 +36,13 @@ class Road(httpx.BaseTransport):
         #: The cookies that get lost on the way to the browser.
         self.loses = ()
         self.bounces = 0
+        #: What happens while a request with a body is under way.
+        self.meanwhile = lambda: None
 
     def handle_request(self, request):
         if request.headers.get("Content-Length", "0") != "0":
             self.clock.shift(self.slow)
+            self.meanwhile()
         is_page = not request.url.path.startswith("/auth/")
         self.bounces += request.url.path == "/auth/refresh/"
         ahead = self.ahead[0] if is_page else timedelta()
@@ -247,6 +250,98 @@ def test_an_upload_beside_a_busy_tab_arrives(alice, road, clock):
     assert AuthSession.objects.get().revoke_reason == ""
 
 
+@pytest.mark.parametrize("rotations", [1, 2, 3])
+def test_an_upload_beside_a_tab_that_is_never_quiet_is_no_theft(alice, road, clock, rotations):
+    """The refresh token that it brought was good when it set out, and is spent on arrival."""
+
+    def poll():
+        for _ in range(rotations):
+            for minutes in (14, 2):
+                clock.shift(minutes * MINUTE)
+                assert alice.get("/whoami/").text == "alice"
+
+    alice.get("/upload/")
+    clock.shift(EXPIRY)
+    road.meanwhile = poll
+    assert upload(alice).json()["size"] == 100_000
+    session = AuthSession.objects.get()
+    assert (session.revoke_reason, session.rotation > rotations) == ("", True)
+    road.meanwhile = lambda: None
+    clock.shift(EXPIRY)
+    assert visit(alice, "form") == "alice"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: url.partition("&_rn=")[0],
+        lambda url: url.replace("_rn=1-1", "_rn=1-0"),
+        lambda url: url.replace("next=/whoami/", "next=/"),
+    ],
+    ids=["without", "made-up", "for-another-page"],
+)
+def test_without_a_note_of_its_departure_a_spent_token_is_theft(alice, clock, change):
+    """Somebody else's copy, as ever."""
+    departure, spent = outrun(alice, clock)
+    assert not present(alice, change(departure), spent).text
+    assert AuthSession.objects.get().revoke_reason == "reuse"
+
+
+def test_an_old_note_of_a_departure_is_none(alice, clock):
+    """No upload takes that long."""
+    departure, spent = outrun(alice, clock)
+    clock.shift(61 * MINUTE)
+    present(alice, departure, spent)
+    assert AuthSession.objects.get().revoke_reason == "reuse"
+
+
+def test_who_comes_late_gets_no_token(alice, clock):
+    """The browser has newer ones; a thief learns nothing and gets nothing."""
+    departure, spent = outrun(alice, clock)
+    answer = present(alice, departure, spent)
+    assert answer.status_code == 307
+    assert "Set-Cookie" not in answer.headers
+    assert AuthSession.objects.get().revoke_reason == ""
+
+
+def test_a_thief_gains_no_note_for_a_token_that_is_spent(alice, clock, new_browser):
+    """It says what is current when he sets out."""
+    clock.shift(2 * MINUTE)
+    alice.get("/whoami/")
+    thief = new_browser()
+    thief.paste_cookies(alice.copy_cookies())
+    for minutes in (16, 2):
+        clock.shift(minutes * MINUTE)
+        alice.get("/whoami/")
+    thief.client.follow_redirects = False
+    departure = visit_url(thief, "/whoami/").headers["Location"]
+    assert "_rn=1-1" in departure
+    visit_url(thief, departure)
+    assert AuthSession.objects.get().revoke_reason == "reuse"
+
+
+def outrun(alice, clock):
+    """Send a form on its way, and let another tab be faster; return where to, and its cookies."""
+    clock.shift(EXPIRY)
+    alice.get("/whoami/")
+    clock.shift(EXPIRY)
+    alice.client.follow_redirects = False
+    departure = visit_url(alice, "/whoami/").headers["Location"]
+    spent = alice.copy_cookies()
+    alice.client.follow_redirects = True
+    alice.get("/whoami/")
+    clock.shift(2 * MINUTE)
+    alice.get("/whoami/")
+    return departure, spent
+
+
+def present(alice, departure, spent):
+    """Let the form arrive at the refresh URL, as it set out."""
+    alice.client.follow_redirects = False
+    alice.paste_cookies(spent)
+    return visit_url(alice, departure)
+
+
 def test_an_upload_that_takes_longer_than_an_hour_too_long_is_no_loop(alice, road, clock):
     """The note lets a token count for an hour; after that it stops the bounce still."""
     clock.shift(EXPIRY)
@@ -286,11 +381,11 @@ def test_a_note_counts_once(alice, clock):
     "change",
     [
         lambda url: url.replace("/whoami/?", "/private/?"),
-        lambda url: url.replace("_rn=1-1", "_rn=1-0"),
+        lambda url: url.replace("_rn=3-1", "_rn=3-0"),
         lambda url: url + "0",
         lambda url: url.replace("?", "?a=1&"),
         lambda url: "/whoami/?_rn=",
-        lambda url: "/whoami/?_rn=1-1-1.x",
+        lambda url: "/whoami/?_rn=3-1-1.x",
         lambda url: "/whoami/?_rn=%F0%9F%A6%84",
     ],
     ids=["path", "text", "signature", "query", "empty", "made-up", "unicorn"],

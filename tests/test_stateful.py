@@ -37,8 +37,8 @@ def test_no_life_breaks_an_invariant(machine):
 def without(step: Step, instead: Step):
     """Return the decision with one of its steps replaced by another."""
 
-    def decide_wrongly(*arguments):
-        decided = decide(*arguments)
+    def decide_wrongly(*arguments, **options):
+        decided = decide(*arguments, **options)
         return instead if decided is step else decided
 
     return mock.patch("tokenauth.session.transitions.decide", decide_wrongly)

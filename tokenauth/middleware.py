@@ -123,7 +123,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         has_tried = worth is loops.Worth.STOP or trace.just_tried
         url = bounce.refresh_url(request, trace, access.exp)
         if not has_tried and bounce.can_bounce(request, url):
-            bounced: HttpResponseBase = yield partial(bounce.bounce, request, url)
+            bounced: HttpResponseBase = yield partial(refresh.send_away, credentials, url)
             return bounced
         # Under the include, and after a bounce, the browser has had its chance to refresh.
         credentials.unknown = not (has_tried or bounce.brings_refresh_cookie(request.path))

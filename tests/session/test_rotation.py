@@ -13,13 +13,13 @@ GRACE = timedelta(seconds=60)
 OURS, OTHER = "a" * 64, "b" * 64
 
 
-def step(rot, *, rotation=5, token_hash=OURS, age=3600, confirmed=False):
+def step(rot, *, rotation=5, token_hash=OURS, age=3600, confirmed=False, since=None):
     """The step for a token of count ``rot``, with the row's own handed out ``age`` seconds ago."""
     issued_at = NOW - timedelta(seconds=age)
     row = SimpleNamespace(
         rotation=rotation, token_hash=OURS, issued_at=issued_at, confirmed=confirmed
     )
-    return decide(row, rot, token_hash, NOW, GRACE)
+    return decide(row, rot, token_hash, NOW, GRACE, since=since)
 
 
 @pytest.mark.parametrize("confirmed", [True, False], ids=["confirmed", "unconfirmed"])
@@ -49,6 +49,28 @@ def test_the_predecessor_is_answered_until_its_successor_is_confirmed(age):
 def test_the_predecessor_is_reuse_once_its_successor_is_confirmed(age):
     """The client has kept the successor, so this is somebody else's copy."""
     assert step(4, token_hash=OTHER, age=age, confirmed=True) is Step.REUSE
+
+
+@pytest.mark.parametrize(("rot", "since"), [(4, 4), (4, 3), (3, 3), (3, 0)])
+def test_a_spent_token_that_was_current_when_it_was_sent_is_late(rot, since):
+    """The browser was sent here with it, and other tabs were faster than a big file."""
+    assert step(rot, token_hash=OTHER, confirmed=True, since=since) is Step.LATE
+
+
+@pytest.mark.parametrize(("rot", "since"), [(4, 5), (3, 4), (0, 5), (0, 1)])
+def test_a_token_that_was_spent_when_it_was_sent_is_reuse(rot, since):
+    """Whoever sends it on its way, it was somebody else's copy by then."""
+    assert step(rot, token_hash=OTHER, confirmed=True, since=since) is Step.REUSE
+
+
+@pytest.mark.parametrize("since", [None, 0, 4, 5, 6])
+def test_when_it_was_sent_matters_for_a_spent_token_alone(since):
+    """All other decisions stay as they are."""
+    assert step(5, since=since) is Step.ROTATE
+    assert step(5, age=0, since=since) is Step.DEBOUNCE
+    assert step(4, token_hash=OTHER, since=since) is Step.REISSUE
+    assert step(5, token_hash=OTHER, since=since) is Step.MISMATCH
+    assert step(6, token_hash=OTHER, since=since) is Step.MISMATCH
 
 
 @pytest.mark.parametrize("rot", [0, 1, 3])

@@ -137,9 +137,3 @@ def redirect(url: str) -> HttpResponse:
     response = HttpResponseRedirect(url, preserve_request=True)
     cookies.forbid_caching(response)
     return response
-
-
-def bounce(request: HttpRequest, url: str) -> HttpResponse:
-    """Send the request to the refresh URL."""
-    drain(request)
-    return redirect(url)

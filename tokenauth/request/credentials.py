@@ -217,18 +217,24 @@ class Credentials:
 
     # The transitions
 
-    def refresh(self, token: cookies.Presented) -> Step | None:
-        """Rotate here; return what was done, or None if nobody is signed in by this token."""
+    def refresh(self, token: cookies.Presented, since: int | None = None) -> Step | None:
+        """Rotate here; return what was done, or None if nobody is signed in by this token.
+
+        ``since``: see ``rotation.decide``.
+        """
         if token.claims.expired:
             # Is it only this token, or is its session over?
             self._look_up(token.claims.sid, signs_in=False)
             self.resolved = True
             return None
-        outcome = outcome_of(lambda: AuthSession.objects.rotate(token.raw, self.request))
+        outcome = outcome_of(
+            lambda: AuthSession.objects.rotate(token.raw, self.request, since=since)
+        )
         self._record(outcome)
         if not isinstance(outcome, AuthSession):
             return None
-        self._send(outcome)
+        if outcome.step is not Step.LATE:
+            self._send(outcome)
         return outcome.step
 
     def start(self, user: AbstractBaseUser, *, persistent: bool, **options: Any) -> AuthSession:

@@ -7,7 +7,8 @@ The way back from the refresh URL may say so in its query, in words that no view
 - ``_rn``, a signed *note* for a request with a body. Proxies and ASGI servers hand over a body when
   it is whole, so an upload may take longer than the token lives that it was sent back with. For
   that one request the note lets it count; and it stops a bounce however slow the network is. It is
-  worthless without the cookie, and used once.
+  worthless without the cookie, and used once. On the way there another one says which refresh
+  token was current at the departure.
 """
 
 import time
@@ -28,10 +29,13 @@ MARKER_LIFETIME = 15
 #: How many servers' clocks a marker tells.
 MAX_TIMES = 4
 NOTE = "_rn"
-#: Seconds after a token's end in which a note lets it count: a big file on a slow line.
+#: Seconds that a big file on a slow line may take: so long after a token's end a note lets it
+#: count, and so long after the departure it tells what was current then.
 NOTE_LIFETIME = 60 * 60
 #: Seconds for which a note stops a bounce, and for which it is remembered as used.
 NOTE_MEMORY = 24 * 60 * 60
+#: What notes begin with: sent there with this rotation; sent back in vain; or with a new token.
+DEPARTURE, TRIED, REFRESHED = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,37 @@ def write_note(request: HttpRequest, url: str, came: Claims, given: Claims | Non
 
     ``came`` is the access token that it brought, ``given`` the one that it will bring instead.
     """
-    text = f"1-{given.rot}-{given.exp}" if given else f"0-0-{int(time.time())}"
+    text = f"{TRIED}-0-{int(time.time())}"
+    if given is not None:
+        text = f"{REFRESHED}-{given.rot}-{given.exp}"
     return signer_of(request, url, came.sid).sign(text)
+
+
+def write_departure(request: HttpRequest, sid: UUID, rotation: int) -> str:
+    """Return the note for a request on its way to the refresh URL."""
+    text = f"{DEPARTURE}-{rotation}-{int(time.time())}"
+    return signer_of(request, request.get_full_path(), sid).sign(text)
+
+
+def read_departure(request: HttpRequest, url: str, note: str, access: Claims | None) -> int | None:
+    """Return which rotation was current when the request was sent here from ``url``.
+
+    None if the note is none of ours or an hour old. Used twice it tells the same.
+    """
+    if access is None:
+        return None
+    kind, rotation, moment = read(signer_of(request, url, access.sid), note)
+    is_recent = abs(time.time() - moment) < NOTE_LIFETIME
+    return rotation if kind == DEPARTURE and is_recent else None
+
+
+def read(signer: Signer, note: str) -> tuple[int, int, int]:
+    """Return the kind, the rotation and the time that a note says; zeros if it is none of ours."""
+    try:
+        kind, rotation, moment = map(int, signer.unsign(note).split("-"))
+    except (BadSignature, ValueError):
+        return 0, 0, 0
+    return kind, rotation, moment
 
 
 def signer_of(request: HttpRequest, url: str, sid: UUID) -> Signer:
@@ -120,15 +153,12 @@ def signer_of(request: HttpRequest, url: str, sid: UUID) -> Signer:
 
 def redeem(request: HttpRequest, note: str, access: Claims) -> Worth:
     """Use a note up, and return what it is worth beside the access token that came."""
-    signer = signer_of(request, request.get_full_path(), access.sid)
-    try:
-        refreshed, rot, exp = map(int, signer.unsign(note).split("-"))
-    except (BadSignature, ValueError):
-        return Worth.NOTHING
-    first = use_up(note) if abs(time.time() - exp) < NOTE_MEMORY else False
+    kind, rot, exp = read(signer_of(request, request.get_full_path(), access.sid), note)
+    is_recent = abs(time.time() - exp) < NOTE_MEMORY
+    first = use_up(note) if kind in (REFRESHED, TRIED) and is_recent else False
     if first is False:
         return Worth.NOTHING
-    in_time = refreshed and time.time() < exp + NOTE_LIFETIME
+    in_time = kind == REFRESHED and time.time() < exp + NOTE_LIFETIME
     fits = access.rot >= rot and access.exp >= exp
     return Worth.PASS if first and in_time and fits else Worth.STOP
 

@@ -14,6 +14,8 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed
 
 from tokenauth.conf import conf
+from tokenauth.models import AuthSession
+from tokenauth.session import tokens
 from tokenauth.session.rotation import Step
 from tokenauth.session.tokens import Claims
 
@@ -76,6 +78,22 @@ def tell(credentials: Credentials) -> HttpResponse:
     return JsonResponse(expiry(credentials))
 
 
+def send_away(credentials: Credentials, url: str) -> HttpResponse:
+    """Send a request that brings an expired access token to the refresh URL.
+
+    With a body it may be so long on its way that other tabs have spent the refresh token that it
+    sets out with. So a note says what was current by then: that one coming late is no theft.
+    """
+    request, access = credentials.request, credentials.presented.access
+    bounce.drain(request)
+    if access is not None and loops.has_body(request):
+        rotation = AuthSession.objects.rotation_of(access.sid)
+        if rotation is not None:
+            note = loops.write_departure(request, access.sid, rotation)
+            url = loops.add(url, {loops.NOTE: note})
+    return bounce.redirect(url)
+
+
 def send_back(credentials: Credentials, target: str, trace: loops.Trace) -> HttpResponse:
     """Rotate and send the browser back to where it was bounced from.
 
@@ -91,13 +109,24 @@ def send_back(credentials: Credentials, target: str, trace: loops.Trace) -> Http
             words[loops.MARKER] = trace.marker()
         return bounce.redirect(loops.add(target, words))
     token = credentials.presented.paired
-    step = credentials.refresh(token) if token is not None else None
+    since = loops.read_departure(request, target, trace.note, access) if is_slow else None
+    step = credentials.refresh(token, since) if token is not None else None
     if step is not Step.ROTATE or is_clock_apart(access, expired):
         words[loops.MARKER] = trace.marker()
     if access is not None and is_slow:
-        given = credentials.access if step else None
-        words[loops.NOTE] = loops.write_note(request, target, access, given)
+        words[loops.NOTE] = loops.write_note(request, target, access, given_by(credentials, step))
     return bounce.redirect(loops.add(target, words))
+
+
+def given_by(credentials: Credentials, step: Step | None) -> Claims | None:
+    """Return the access token that the browser has after a step; None: no new one.
+
+    Who came late has that of the last rotation, or a newer one.
+    """
+    session = credentials.session
+    if step is Step.LATE and session is not None:
+        return tokens.access_claims(session, tokens.epoch(session.rotated_at))
+    return credentials.access if step else None
 
 
 def expired_there(request: HttpRequest) -> int | None:

@@ -257,8 +257,7 @@ def recheck(credentials: Credentials, session: AuthSession) -> None:
     refresh cookie: the browser has its successor, and an old one coming back would look like
     theft.
     """
-    rows = AuthSession.objects.at_writer().active().filter(pk=session.pk)
-    rotation = rows.values_list("rotation", flat=True).first()
+    rotation = AuthSession.objects.rotation_of(session.pk)
     if rotation is None:
         credentials.outgoing = None
     elif rotation != session.rotation:

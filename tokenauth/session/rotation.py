@@ -7,6 +7,8 @@ The session counts its rotations. With ``c`` for the row's count and ``t`` for t
                                 the browser crashed before its jar reached the disk: c again
     t == c - 1, c confirmed     the client has kept c, so this is somebody else's copy: reuse
     t <  c - 1                  spent long ago: reuse
+    t >= since                  of these two, a token that was good when this server itself sent the
+                                browser here with it: it comes late, with a big file on a slow line
     anything else               newer than the database: mismatch
 
 RFC 9700 §4.14.2 wants the old token dead at once. We keep it until its successor is *confirmed*,
@@ -27,6 +29,7 @@ class Step(Enum):
     ROTATE = "issue the successor"
     REISSUE = "issue the current token again"
     DEBOUNCE = "issue an access token only"
+    LATE = "issue nothing: the browser has been given newer ones meanwhile"
     REUSE = "revoke: a spent token came back"
     MISMATCH = "revoke: the database never knew this token"
 
@@ -45,9 +48,17 @@ class RotationState(Protocol):
 
 
 def decide(
-    row: RotationState, rot: int, token_hash: str, now: datetime, grace_period: timedelta
+    row: RotationState,
+    rot: int,
+    token_hash: str,
+    now: datetime,
+    grace_period: timedelta,
+    *,
+    since: int | None = None,
 ) -> Step:
     """Return the step for a genuine token with claim ``rot`` and hash ``token_hash``.
+
+    ``since`` is the row's rotation when the request was sent on its way, if that is known.
 
     A clock that jumped back makes the age negative: that debounces, which changes nothing.
     """
@@ -57,4 +68,4 @@ def decide(
         return Step.MISMATCH
     if rot == row.rotation - 1 and not row.confirmed:
         return Step.REISSUE
-    return Step.REUSE
+    return Step.REUSE if since is None or rot < since else Step.LATE

@@ -171,11 +171,15 @@ def epoch(moment: datetime) -> int:
     return int(moment.replace(fold=0).timestamp())
 
 
-def issue_access_token(session: RefreshTokenState) -> tuple[Secret[str], Claims]:
-    """Make a new access token for a session, never valid longer than the session itself."""
-    now = int(time.time())
+def access_claims(session: RefreshTokenState, now: int) -> Claims:
+    """Return what an access token says that is issued ``now``, never longer than the session."""
     exp = min(now + int(conf.ACCESS_TOKEN_LIFETIME.total_seconds()), epoch(session.expires_at))
-    claims = Claims(session.id, session.rotation, now, exp)
+    return Claims(session.id, session.rotation, now, exp)
+
+
+def issue_access_token(session: RefreshTokenState) -> tuple[Secret[str], Claims]:
+    """Make a new access token for a session."""
+    claims = access_claims(session, int(time.time()))
     return AccessToken.issue(secret_keys()[0], claims, uuid4().hex), claims
 
 

@@ -177,32 +177,46 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         session.check_usable()
         return session
 
+    def rotation_of(self, sid: UUID) -> int | None:
+        """Return the number of a session's current refresh token; None if it has ended."""
+        rows = self.at_writer().active().filter(pk=sid)
+        return rows.values_list("rotation", flat=True).first()
+
     def is_over(self, sid: str) -> bool:
         """Tell whether a session has ended, for whatever reason."""
         return not self.at_writer().active().filter(pk=sid).exists()
 
     def rotate(
-        self, raw_token: str | Secret[str], request: HttpRequest | None = None
+        self,
+        raw_token: str | Secret[str],
+        request: HttpRequest | None = None,
+        *,
+        since: int | None = None,
     ) -> "AuthSession":
         """Spend a refresh token, and return its session with ``step`` saying what was done.
 
-        The session's tokens are made from it (``tokens.remake_refresh_token``).
+        The session's tokens are made from it (``tokens.remake_refresh_token``). ``since``: see
+        ``rotation.decide``.
 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
         TokenReused and TokenMismatched when this very token ended the session.
         """
         raw_token = conceal(raw_token)
         alias = router.db_for_write(self.model)
-        return run_apart(alias, partial(self._rotate, raw_token, request))
+        return run_apart(alias, partial(self._rotate, raw_token, request, since))
 
-    def _rotate(self, raw_token: Secret[str], request: HttpRequest | None) -> "AuthSession":
+    def _rotate(
+        self, raw_token: Secret[str], request: HttpRequest | None, since: int | None
+    ) -> "AuthSession":
         claims = tokens.RefreshToken.read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
         token_hash = tokens.hash_token(raw_token)
         for _attempt in range(ATTEMPTS):
             session = self.look_up(claims.sid)
-            step = decide(session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD)
+            step = decide(
+                session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD, since=since
+            )
             if step in (Step.REUSE, Step.MISMATCH):
                 self._end_for(step, session, claims.rot, request)
             taken = self._take(step, session, request)
