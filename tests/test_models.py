@@ -914,7 +914,7 @@ def test_inside_a_transaction_nothing_is_tried_again(spendable):
     """A broken transaction can only be given up, by its owner."""
     refused = refusing(999, *LOST["psycopg"])
     with refused as tried, pytest.raises(OperationalError), transaction.atomic():
-        AuthSession.objects._rotate(Secret(spendable), None)
+        AuthSession.objects._rotate(Secret(spendable), None, None)
     assert len(tried) == 1
 
 
