@@ -37,11 +37,12 @@ def signed_in(user, url="/auth/login/"):
 
 
 class Shop:
-    """Another host's pages; ours are not among them."""
+    """Another host's pages; ours are not among them, or elsewhere."""
 
     urlpatterns = [
         path("whoami/", views.whoami),
         path("django-login/", views.django_login),
+        path("account/", include("tokenauth.urls")),
     ]
 
 
@@ -79,6 +80,16 @@ def test_a_host_without_our_pages_signs_in(user):
     answer = client.post("/django-login/", data)
     assert answer.cookies[REFRESH]["path"] == "/auth/"
     assert client.get("/whoami/").text == user.get_username()
+
+
+@pytest.mark.usefixtures("hosts")
+@pytest.mark.parametrize("url", ["/auth/refresh/", "/account/refresh/"])
+def test_a_host_with_urls_of_its_own_refreshes(user, clock, url):
+    """At the site's refresh URL, where the cookie goes, and at its own."""
+    client = signed_in(user)
+    clock.shift(timedelta(minutes=20))
+    assert client.post(url, headers=SHOP).status_code == 200
+    assert AuthSession.objects.get().rotation == 1
 
 
 @pytest.mark.usefixtures("hosts")

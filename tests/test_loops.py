@@ -271,6 +271,16 @@ def test_an_upload_beside_a_tab_that_is_never_quiet_is_no_theft(alice, road, clo
     assert visit(alice, "form") == "alice"
 
 
+def test_a_form_of_a_session_that_has_ended_sets_out_without_a_note(alice, clock):
+    """There is nothing that could come late."""
+    AuthSession.objects.revoke("admin")
+    clock.shift(EXPIRY)
+    alice.client.follow_redirects = False
+    assert "_rn=" not in visit_url(alice, "/whoami/").headers["Location"]
+    alice.client.follow_redirects = True
+    assert visit(alice, "form") == "anonymous"
+
+
 @pytest.mark.parametrize(
     "change",
     [
