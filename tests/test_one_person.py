@@ -633,6 +633,92 @@ def test_a_flush_signs_out(engine, alice):
     assert get(client, "/whoami/") == "anonymous"
 
 
+# One Django session at a time
+
+
+def is_stored(key):
+    return Session.objects.filter(pk=key).exists()
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db"], indirect=True)
+@pytest.mark.parametrize("url", ["/write/", "/async/write/"])
+def test_a_session_that_starts_anew_over_a_planted_one_leaves_nothing_behind(engine, alice, url):
+    """A socket that knows the key of the one before finds nobody in it, nor after a revoke."""
+    victim, planted = signed_in(alice), anonymous()
+    key = victim.cookies["sessionid"].value
+    plant(victim, planted)
+    assert get(victim, "/read/") == ""
+    assert is_stored(key)
+    victim.post(url, {"data": "mine"})
+    store = import_module(site_settings.SESSION_ENGINE).SessionStore
+    assert SESSION_KEY not in store(key)
+    assert get(planted, "/read/") == "theirs"
+    assert get(victim, "/read/") == "mine"
+    AuthSession.objects.all().revoke("admin")
+    assert [row.pk for row in Session.objects.all()] == [planted.cookies["sessionid"].value]
+
+
+def test_a_new_key_takes_the_data_along(alice):
+    """A site may change it at any time, and it is the old one that goes."""
+    client = signed_in(alice)
+    client.post("/write/", {"data": "mine"})
+    before = client.cookies["sessionid"].value
+    client.post("/clear/?how=cycle_key")
+    assert client.cookies["sessionid"].value != before
+    assert get(client, "/read/") == "mine"
+    assert [row.pk for row in Session.objects.all()] == [client.cookies["sessionid"].value]
+
+
+def test_a_slow_request_with_the_key_before_ends_nothing(settings, alice):
+    """What it writes has nowhere to go; the data under the new key and the sign-in stay."""
+    client, slow = signed_in(alice), Client()
+    client.post("/write/", {"data": "mine"})
+    slow.cookies.load({name: morsel.value for name, morsel in client.cookies.items()})
+    settings.TEST_MEANWHILE = lambda: client.post("/clear/?how=cycle_key")
+    assert text(slow.post("/overtaken-write/")) == "written"
+    assert get(client, "/read/") == "mine"
+    assert get(client, "/whoami/") == "alice"
+    assert is_stored(client.cookies["sessionid"].value)
+
+
+def new_key():
+    store = DatabaseStore()
+    store.create()
+    return store.session_key
+
+
+def test_of_two_requests_that_start_anew_one_is_noted_and_nothing_is_left(alice):
+    """Whoever sends many at once could keep a key for after the revoke."""
+    signed_in(alice)
+    fast, slow = AuthSession.objects.get(), AuthSession.objects.get()
+    fast.note_django_session(new_key())
+    last = new_key()
+    slow.note_django_session(last)
+    assert [row.pk for row in Session.objects.all()] == [last]
+    assert AuthSession.objects.get().django_session == slow.django_session == last
+
+
+def test_a_key_that_comes_after_the_end_is_not_kept(alice):
+    """A view that changes it at the moment of a revoke makes no new sign-in for sockets."""
+    signed_in(alice)
+    slow = AuthSession.objects.get()
+    AuthSession.objects.all().revoke("admin")
+    slow.note_django_session(new_key())
+    assert not Session.objects.exists()
+
+
+def test_hosts_that_share_the_tokens_leave_each_others_data_alone(settings, alice):
+    """Each has a ``sessionid`` of its own, by Django's default."""
+    settings.TOKENAUTH_COOKIE_DOMAIN = "site.test"
+    client = signed_in(alice)
+    client.post("/write/", {"data": "on www"})
+    www = client.cookies.pop("sessionid").value
+    client.post("/write/", {"data": "on shop"})
+    assert get(client, "/read/") == "on shop"
+    client.cookies["sessionid"] = www
+    assert get(client, "/read/") == "on www"
+
+
 # Nobody can tell
 
 

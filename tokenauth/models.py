@@ -17,7 +17,7 @@ from .secret import Masked
 from .session import devices, django_sessions, users
 from .session.endings import RevokeReason
 from .session.rotation import Step
-from .session.transitions import AuthSessionManager
+from .session.transitions import ATTEMPTS, AuthSessionManager
 
 #: How wrong a server's clock may be before an expired session counts as ended for good: until then
 #: it signs nobody in, but nothing is deleted that would sign people out when the clock is right.
@@ -210,10 +210,25 @@ class AuthSession(models.Model):
             self.auth_hash, self.auth_hashes = auth_hash, ()
 
     def note_django_session(self, key: str | None) -> None:
-        """Write down which Django session belongs to this one."""
-        rows = AuthSession.objects.at_writer().filter(pk=self.pk)
-        if key != self.django_session and rows.swap(django_session=key):
-            self.django_session = key
+        """Write down which Django session belongs to this one, in the place of the one before.
+
+        That goes: by Django's auth keys in it a socket would still be signed in after a revoke.
+        """
+        rows = AuthSession.objects.at_writer().active().filter(pk=self.pk)
+        for _attempt in range(ATTEMPTS):
+            before = self.django_session
+            if key == before:
+                return
+            if rows.filter(django_session=before).swap(django_session=key):
+                self.django_session = key
+                break
+            # Another request was faster.
+            self.django_session = rows.values_list("django_session", flat=True).first()
+        else:
+            before = key  # ended meanwhile
+        # Each host that shares the tokens may have a ``sessionid`` of its own.
+        if before and not conf.COOKIE_DOMAIN:
+            django_sessions.delete([before])
 
     def confirm(self) -> None:
         """Note that the client has kept the current token."""
