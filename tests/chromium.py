@@ -107,10 +107,10 @@ class Chromium:
 class Window:
     """One person's Chromium: tabs that share a cookie jar."""
 
-    def __init__(self, chromium: Chromium, server: Server) -> None:
+    def __init__(self, chromium: Chromium, server: Server, host: str = "localhost") -> None:
         self.run = chromium.run
-        # Chromium trusts http://localhost with Secure cookies; it does not trust other names.
-        self.origin = f"http://localhost:{server.port}"
+        # Chromium trusts localhost and names under it with Secure cookies, and no others.
+        self.origin = f"http://{host}:{server.port}"
         self.log: list[tuple[str, str, int]] = []
         self.run(self._open(chromium))
 
