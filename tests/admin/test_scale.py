@@ -19,6 +19,7 @@ from tokenauth.admin.activity import TOGETHER
 from tokenauth.admin.listing import REACH, TIMES
 from tokenauth.models import AuthSession
 from tokenauth.session.endings import RevokeReason
+from tokenauth.session.transitions import long_ago
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="asks PostgreSQL for its plans"),
@@ -54,6 +55,19 @@ def a_session(person, chance):
     )
 
 
+def a_mark(person):
+    """What is left where somebody was signed out everywhere."""
+    moments = ["rotated_at", "issued_at", "created_at", "last_seen_at"]
+    moments += ["expires_at", "absolute_expires_at", "revoked_at"]
+    return AuthSession(
+        id=uuid4(),
+        user=person,
+        adopted_from=uuid4().hex,
+        revoke_reason=RevokeReason.ADMIN,
+        **dict.fromkeys(moments, long_ago()),
+    )
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _crowd(django_db_setup, django_db_blocker):
     """Fill the tables once for all these tests: VACUUM won't run in their transactions."""
@@ -66,7 +80,7 @@ def _crowd(django_db_setup, django_db_blocker):
         for row in rows[::8]:
             row.user = everybody[0]
         rows[0].token_hash = BUSY
-        AuthSession.objects.bulk_create(rows, batch_size=2000)
+        AuthSession.objects.bulk_create([*rows, *map(a_mark, everybody)], batch_size=2000)
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
     yield

@@ -192,6 +192,17 @@ def test_an_empty_list_offers_nothing_to_do(admin):
     assert "Show all" not in every
 
 
+@pytest.mark.parametrize("reason", ["ended", "admin", "all"])
+@pytest.mark.parametrize("narrowed", [{}, {"o": "5"}, {"q": "alice"}, {"user__exact": None}])
+def test_what_was_never_a_session_is_not_listed(admin, session, user, reason, narrowed):
+    """Signing somebody out everywhere leaves a row that keeps their old Django sessions out."""
+    AuthSession.objects.end_everywhere([user.pk], RevokeReason.ADMIN)
+    query = {name: value or user.pk for name, value in narrowed.items()}
+    found = [row.pk for row in listed(admin, status=reason, **query) if row.user == user]
+    assert found == [session.pk]
+    assert AuthSession.objects.filter(user=user).count() == 2
+
+
 def test_ones_own_session_is_marked(admin, session):
     """Nobody should have to guess which of them they sit in."""
     own = own_session(admin)

@@ -9,7 +9,7 @@ of its end alone. tests/admin/test_scale.py asks PostgreSQL for its plans, and
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.contrib import admin
@@ -32,7 +32,7 @@ from django.utils.translation import gettext_lazy
 from tokenauth.models import AuthSession
 from tokenauth.session import devices
 from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.transitions import AuthSessionQuerySet, long_ago
 
 from .staff import current_session
 
@@ -40,6 +40,8 @@ from .staff import current_session
 REACH = 1000
 #: How many people a search finds: each has sessions of their own.
 PEOPLE = 25
+#: From the time of marks, in whichever time zone, to that of the first session.
+A_YEAR = timedelta(days=365)
 
 ACTIVE, ENDED, EXPIRED, ALL = "active", "ended", "expired", "all"
 #: By which times a list is narrowed down and sorted, the usual order first.
@@ -99,6 +101,18 @@ class SessionList(ChangeList):
 
     #: The column that it is sorted by, with a minus if descending.
     order: str
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: Any = None
+    ) -> models.QuerySet[AuthSession]:
+        """Leave out marks, which were never sessions, by the column that the list is sorted by.
+
+        They are older than any session: its index ends before them, and no row is looked at.
+        """
+        rows: models.QuerySet[AuthSession] = super().get_queryset(request, exclude_parameters)
+        if status_of(request) in (ACTIVE, EXPIRED):  # marks are ended
+            return rows
+        return rows.filter(**{f"{self.order.removeprefix('-')}__gt": long_ago() + A_YEAR})
 
     def get_results(self, request: HttpRequest) -> None:
         """Mark the session that asks, and offer nothing that would do nothing."""

@@ -311,7 +311,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     def _leave_marks(self, marked: Iterable[tuple[Any, str]], reason: str) -> None:
         moments = ["rotated_at", "issued_at", "created_at", "last_seen_at"]
         moments += ["expires_at", "absolute_expires_at", "revoked_at"]
-        # Before any session: pictures by time leave marks out, and lists show them last.
+        # Before any session: pictures and lists by time leave marks out.
         times = dict.fromkeys(moments, long_ago())
         made = [
             self.model(user_id=key, adopted_from=mark, revoke_reason=reason, **times)
