@@ -237,6 +237,19 @@ def test_an_upload_whose_token_was_good_when_it_began_arrives(alice, road, clock
     assert road.bounces == 1
 
 
+@one_server
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_the_address_of_an_ordinary_form_stays_clean(alice, clock, method):
+    """A note is for what is long or slow."""
+    clock.shift(EXPIRY)
+    answer = alice.fetch(method, "/echo/?a=1", json={"a": "é" * 20_000})
+    assert answer.json()["username"] == "alice"
+    assert [str(hop.url) for hop in [*answer.history[::2], answer]] == [
+        "https://app.site.test/echo/?a=1",
+        "https://app.site.test/echo/?a=1",
+    ]
+
+
 def test_an_upload_beside_a_busy_tab_arrives(alice, road, clock):
     """Another tab got a newer token just before: the upload needs one that it is told of."""
     alice.get("/upload/")
@@ -371,7 +384,8 @@ def way_back(alice, clock):
 
 
 def visit_url(browser, url, method="POST"):
-    token = {"csrfmiddlewaretoken": browser.value("csrftoken")}
+    """Send a long form, and follow no redirect."""
+    token = {"csrfmiddlewaretoken": browser.value("csrftoken"), "text": "x" * 100_000}
     headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
     headers |= {"Sec-Fetch-Dest": "document", "Origin": str(browser.origin)}
     return browser.client.request(method, url, data=token, headers=headers)

@@ -15,7 +15,7 @@ class SlowFile(io.BytesIO):
 
     def read(self, size=-1):
         chunk = super().read(size)
-        time.sleep(3 if chunk else 0)
+        time.sleep(1.5 if chunk else 0)
         return chunk
 
 
@@ -25,7 +25,7 @@ def test_uvicorn_gets_an_upload_that_is_slower_than_two_second_tokens(settings, 
     settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME = 2
     browser.login(user)
     token = {"csrfmiddlewaretoken": browser.value("csrftoken")}
-    file = SlowFile(b"x" * 60_000)
+    file = SlowFile(b"x" * 100_000)
     answer = browser.send_form("/upload/", token, files={"file": ("slow.bin", file)})
     assert [hop.status_code for hop in answer.history] == [307, 307]
-    assert answer.json()["size"] == 60_000
+    assert answer.json()["size"] == 100_000

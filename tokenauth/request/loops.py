@@ -4,11 +4,11 @@ The way back from the refresh URL may say so in its query, in words that no view
 
 - ``_rt``, the *loop marker*: when a refresh was tried, by the clock of each server on the way. It
   stops a bounce for some seconds only, because it stays in the address bar, or in a form's action.
-- ``_rn``, a signed *note* for a request with a body. Proxies and ASGI servers hand over a body when
-  it is whole, so an upload may take longer than the token lives that it was sent back with. For
-  that one request the note lets it count; and it stops a bounce however slow the network is. It is
-  worthless without the cookie, and used once. On the way there another one says which refresh
-  token was current at the departure.
+- ``_rn``, a signed *note* for a request with a long body. Proxies and ASGI servers hand over a
+  body when it is whole, so an upload may take longer than the token lives that it was sent back
+  with. For that one request the note lets it count; and it stops a bounce however slow the network
+  is. It is worthless without the cookie, and used once. On the way there another one says which
+  refresh token was current at the departure.
 """
 
 import time
@@ -34,6 +34,9 @@ NOTE = "_rn"
 NOTE_LIFETIME = 60 * 60
 #: Seconds for which a note stops a bounce, and for which it is remembered as used.
 NOTE_MEMORY = 24 * 60 * 60
+#: Bytes of a body, and seconds on the way from one server to the next, from which on a note is
+#: worth while: the addresses of ordinary forms stay clean.
+LONG, SLOW = 64 * 1024, 5
 #: What notes begin with: sent there with this rotation; sent back in vain; or with a new token.
 DEPARTURE, TRIED, REFRESHED = 1, 2, 3
 
@@ -54,6 +57,11 @@ class Trace:
         now = time.time()
         return any(abs(now - moment) < MARKER_LIFETIME for moment in self.times)
 
+    @property
+    def took_long(self) -> bool:
+        """Whether the request was long on its way from the last server that it names."""
+        return bool(self.times) and abs(time.time() - self.times[-1]) >= SLOW
+
     def marker(self) -> str:
         """Return the marker that goes on from here: what it said, and now."""
         times = dict.fromkeys([*self.times, int(time.time())])
@@ -73,13 +81,13 @@ def take(request: HttpRequest) -> Trace:
     request.META["QUERY_STRING"] = "&".join(rest)
     request.__dict__.pop("GET", None)
     marks = [mark for name, _, value in pairs if name == MARKER for mark in value.split("~")]
-    times = [int(mark) for mark in marks if is_moment(mark)]
+    times = [int(mark) for mark in marks if is_number(mark)]
     notes = [value for name, _, value in pairs if name == NOTE]
     return Trace(tuple(times[-MAX_TIMES:]), notes[-1] if notes else "")
 
 
-def is_moment(text: str) -> bool:
-    """Tell whether a text from a URL is a number of seconds since the epoch."""
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number, as of seconds since the epoch."""
     return text.isascii() and text.isdigit() and len(text) < 15
 
 
@@ -103,9 +111,10 @@ class Worth(Enum):
     PASS = "its access token counts though it has expired"  # noqa: S105  # no password
 
 
-def has_body(request: HttpRequest) -> bool:
-    """Tell whether a request brings a body, which may be long in coming."""
-    return bool(request.META.get("CONTENT_LENGTH", "").strip("0"))
+def length_of(request: HttpRequest) -> int:
+    """Return how many bytes of a body a request announces."""
+    text = request.META.get("CONTENT_LENGTH", "")
+    return int(text) if is_number(text) else 0
 
 
 def write_note(request: HttpRequest, url: str, came: Claims, given: Claims | None) -> str:

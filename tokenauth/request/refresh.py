@@ -81,12 +81,12 @@ def tell(credentials: Credentials) -> HttpResponse:
 def send_away(credentials: Credentials, url: str) -> HttpResponse:
     """Send a request that brings an expired access token to the refresh URL.
 
-    With a body it may be so long on its way that other tabs have spent the refresh token that it
-    sets out with. So a note says what was current by then: that one coming late is no theft.
+    A long body may take so long that other tabs have spent the refresh token that it sets out with.
+    So a note says what was current by then: that one coming late is no theft.
     """
     request, access = credentials.request, credentials.presented.access
     bounce.drain(request)
-    if access is not None and loops.has_body(request):
+    if access is not None and loops.length_of(request) > loops.LONG:
         rotation = AuthSession.objects.rotation_of(access.sid)
         if rotation is not None:
             note = loops.write_departure(request, access.sid, rotation)
@@ -102,18 +102,17 @@ def send_back(credentials: Credentials, target: str, trace: loops.Trace) -> Http
     are gone) end in the view's own answer and not in a loop.
     """
     request, access = credentials.request, credentials.presented.access
-    expired, is_slow = expired_there(request), loops.has_body(request)
-    words = {}
+    expired, length = expired_there(request), loops.length_of(request)
+    is_slow = length > loops.LONG or (length > 0 and trace.took_long)
+    marked = {loops.MARKER: trace.marker()}
     if access is not None and is_good(access, expired) and not (expired and is_slow):
-        if expired:
-            words[loops.MARKER] = trace.marker()
-        return bounce.redirect(loops.add(target, words))
+        return bounce.redirect(loops.add(target, marked if expired else {}))
     token = credentials.presented.paired
     since = loops.read_departure(request, target, trace.note, access) if is_slow else None
     step = credentials.refresh(token, since) if token is not None else None
-    if step is not Step.ROTATE or is_clock_apart(access, expired):
-        words[loops.MARKER] = trace.marker()
-    if access is not None and is_slow:
+    is_clean = step is Step.ROTATE and will_stick(access, token) and not is_apart(access, expired)
+    words = {} if is_clean else marked
+    if access is not None and (is_slow or (length > 0 and not is_clean)):
         words[loops.NOTE] = loops.write_note(request, target, access, given_by(credentials, step))
     return bounce.redirect(loops.add(target, words))
 
@@ -132,7 +131,7 @@ def given_by(credentials: Credentials, step: Step | None) -> Claims | None:
 def expired_there(request: HttpRequest) -> int | None:
     """Return the end of the access token that the bouncing server called expired."""
     text = request.GET.get(bounce.EXPIRED, "")
-    return int(text) if loops.is_moment(text) else None
+    return int(text) if loops.is_number(text) else None
 
 
 def is_good(access: Claims, expired: int | None) -> bool:
@@ -145,7 +144,12 @@ def is_good(access: Claims, expired: int | None) -> bool:
     return access.exp != expired and not access.expired
 
 
-def is_clock_apart(access: Claims | None, expired: int | None) -> bool:
+def will_stick(access: Claims | None, token: cookies.Presented | None) -> bool:
+    """Tell whether the browser seems to keep both cookies: they came out of one answer."""
+    return access is not None and token is not None and access.rot == token.claims.rot
+
+
+def is_apart(access: Claims | None, expired: int | None) -> bool:
     """Tell whether a new token will be called expired as well, by a clock far ahead of ours."""
     lifetime = conf.ACCESS_TOKEN_LIFETIME.total_seconds()
     return access is not None and access.exp == expired and access.valid_for(lifetime / 2)
