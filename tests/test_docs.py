@@ -160,6 +160,29 @@ def test_the_scripts_of_the_cors_page_work(chromium, user):
 
 
 @pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+@pytest.mark.parametrize("wrong", [-3600, 0, 3600])
+def test_the_cors_pages_script_needs_no_right_clock(chromium, user, wrong):
+    """It counts from when it was told, on a device that is an hour slow or fast, or set back."""
+    cookie, _, _ = find(blocks("docs/how-to/javascript.md", "js"), "cookie").partition("async")
+    scripts = [code.replace("https://api.example.com", "") for code in js("cors")]
+    tab = chromium.tab()
+    tab.login(user)
+    steps = """
+        const [right, counts] = [Date.now, []];
+        const calls = () => performance.getEntriesByName(`${origin}/auth/api/session/`).length;
+        for (const minutes of [0, 1, 14, 15.5, 16, -60]) {
+            Date.now = () => right() + (WRONG + minutes * 60) * 1000;
+            const before = calls();
+            await fresh("GET", "/whoami/");
+            counts.push(calls() - before);
+        }
+        return counts;
+    """.replace("WRONG", str(wrong))
+    asked = tab.evaluate(f"(async () => {{ {cookie} {' '.join(scripts)} {steps} }})()")
+    assert asked == [1, 0, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
 def test_the_script_of_the_simplejwt_page_exchanges_the_token_once(chromium):
     """It sends the bearer token, and forgets both."""
     tab = chromium.tab("/")

@@ -748,6 +748,8 @@ def test_a_script_refreshes_by_post(alice, clock):
     assert answer.json() == {
         "access_expires_at": near(now + timedelta(minutes=15)),
         "session_expires_at": near(now + 30 * DAY),
+        "access_expires_in": pytest.approx(15 * 60, abs=10),
+        "session_expires_in": pytest.approx(30 * DAY.total_seconds(), abs=10),
     }
     assert (row().rotation, look(alice)) == (1, ("alice", [200]))
 

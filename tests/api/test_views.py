@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth.api import views as api
 from tokenauth.models import AuthSession
+from tokenauth.request.refresh import seconds_to
 from tokenauth.secret import Secret
 from tokenauth.session import tokens
 from tokenauth.session.endings import RevokeReason
@@ -31,7 +32,8 @@ LOGIN, LOGOUT, SESSION, SESSIONS, OTHERS = (
     reverse(f"tokenauth:api_{name}")
     for name in ("login", "logout", "session", "session_list", "session_revoke_others")
 )
-NOBODY = {"user": None, "session": None, "access_expires_at": None, "session_expires_at": None}
+ENDS = ["access_expires_at", "session_expires_at", "access_expires_in", "session_expires_in"]
+NOBODY = dict.fromkeys(["user", "session", *ENDS])
 CHALLENGE = 'Cookie realm="api"'
 GARBAGE = {ACCESS: "a.b.c", REFRESH: "x" * 3000, "sessionid": "y", "csrftoken": "z"}
 
@@ -97,6 +99,8 @@ def answer_for(user, session):
         "session": described(session),
         "access_expires_at": "2026-03-01T12:15:00Z",
         "session_expires_at": moment(session.expires_at),
+        "access_expires_in": 899,
+        "session_expires_in": int((session.expires_at - NOW).total_seconds()),
     }
 
 
@@ -343,6 +347,21 @@ def test_receivers_are_told_who_signed_out(signed_in, user):
     finally:
         user_logged_out.disconnect(note)
     assert left == [user]
+
+
+def test_the_seconds_that_are_left_count_down(signed_in, clock):
+    """By the server's clock, for clients whose own is wrong."""
+    left = signed_in.get(SESSION).json()
+    clock.shift(60)
+    later = signed_in.get(SESSION).json()
+    for name in ("access_expires_in", "session_expires_in"):
+        assert left[name] - later[name] == 60
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(90.9, 90), (0, 0), (-90, 0)])
+def test_no_seconds_are_left_of_what_is_over(clock, seconds, left):
+    """A client that counts down never meets a negative number."""
+    assert seconds_to(datetime.now(UTC) + timedelta(seconds=seconds)) == left
 
 
 def test_an_old_django_session_has_a_session_at_once(browser, user):

@@ -67,6 +67,8 @@ class SignedIn(serializers.Serializer[Any]):
     session = Session(allow_null=True)
     access_expires_at = serializers.DateTimeField(allow_null=True)
     session_expires_at = serializers.DateTimeField(allow_null=True)
+    access_expires_in = serializers.IntegerField(allow_null=True, min_value=0)
+    session_expires_in = serializers.IntegerField(allow_null=True, min_value=0)
 
 
 @extend_schema_serializer(component_name="TokenAuthError")

@@ -4,6 +4,7 @@ The middleware does so itself: nothing below it (maintenance mode, a site's own 
 may stand between a person and their refresh.
 """
 
+import time
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -160,13 +161,25 @@ def refusal(status: int, detail: str, code: str) -> JsonResponse:
     return JsonResponse({"detail": detail, "code": code}, status=status)
 
 
-def expiry(credentials: Credentials) -> dict[str, str | None]:
-    """Say when the access token and the session expire."""
+def expiry(credentials: Credentials) -> dict[str, str | int | None]:
+    """Say when the access token and the session expire, and in how many seconds from now.
+
+    The seconds are for clients whose clock is wrong.
+    """
     access, session = credentials.access, credentials.session
+    access_end = datetime.fromtimestamp(access.exp, UTC) if access else None
+    session_end = session.expires_at if session else None
     return {
-        "access_expires_at": in_utc(datetime.fromtimestamp(access.exp, UTC)) if access else None,
-        "session_expires_at": in_utc(session.expires_at) if session else None,
+        "access_expires_at": in_utc(access_end) if access_end else None,
+        "session_expires_at": in_utc(session_end) if session_end else None,
+        "access_expires_in": seconds_to(access_end) if access_end else None,
+        "session_expires_in": seconds_to(session_end) if session_end else None,
     }
+
+
+def seconds_to(moment: datetime) -> int:
+    """Return the whole seconds until a moment; none if it is past."""
+    return max(0, int(moment.timestamp() - time.time()))
 
 
 def in_utc(moment: datetime) -> str:
