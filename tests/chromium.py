@@ -107,15 +107,17 @@ class Chromium:
 class Window:
     """One person's Chromium: tabs that share a cookie jar."""
 
-    def __init__(self, chromium: Chromium, server: Server, host: str = "localhost") -> None:
+    def __init__(
+        self, chromium: Chromium, server: Server, host: str = "localhost", state: Any = None
+    ) -> None:
         self.run = chromium.run
         # Chromium trusts localhost and names under it with Secure cookies, and no others.
         self.origin = f"http://{host}:{server.port}"
         self.log: list[tuple[str, str, int]] = []
-        self.run(self._open(chromium))
+        self.run(self._open(chromium, state))
 
-    async def _open(self, chromium: Chromium) -> None:
-        self.context = await chromium.process.new_context(base_url=self.origin)
+    async def _open(self, chromium: Chromium, state: Any) -> None:
+        self.context = await chromium.process.new_context(base_url=self.origin, storage_state=state)
         self.context.set_default_timeout(15_000)
         self.context.on("response", self._note)
 

@@ -5,12 +5,16 @@ more queries than it will on the site, sets cookies, and a second person does no
 """
 
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
+from http.cookies import Morsel
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 from django.apps import apps
 from django.conf import settings
@@ -65,6 +69,28 @@ async def aforce_login(
     """See force_login()."""
     with follow(client):
         await client.aforce_login(user, backend)  # type: ignore[arg-type]  # the same
+
+
+def storage_state(user: AbstractBaseUser, url: str, backend: str | None = None) -> dict[str, Any]:
+    """Sign a person in, and return the jar as Playwright's ``new_context(storage_state=…)`` wants.
+
+    For end-to-end tests against the live server at ``url``. Each call starts a session. The jar
+    holds no refresh token, and an access token that lasts as long as the session: nothing rotates,
+    so that it may be loaded as often as a test likes. A jar that was saved after a real sign-in may
+    not: a refresh token that comes back is a theft.
+    """
+    lender = Client()
+    force_login(lender, user, backend)
+    (sid,) = sids(request_of(lender))
+    session = AuthSession.objects.get(pk=sid)
+    now, end = int(time.time()), tokens.epoch(session.expires_at)
+    claims = tokens.Claims(session.pk, session.rotation, now, end)
+    response = HttpResponse()
+    raw = tokens.AccessToken.issue(tokens.secret_keys()[0], claims, uuid4().hex)
+    cookies.put_access(response, raw, session.seconds_left)
+    kept = [lender.cookies.get(settings.SESSION_COOKIE_NAME), *response.cookies.values()]
+    host = urlsplit(url).hostname or ""
+    return {"cookies": [as_playwright(m, host, end) for m in kept if m is not None], "origins": []}
 
 
 class TokenClientMixin(ClientMixin):
@@ -214,6 +240,20 @@ def put_tokens(response: HttpResponse, session: AuthSession) -> None:
     max_age = session.seconds_left if session.persistent else None
     cookies.put_access(response, tokens.issue_access_token(session)[0], max_age)
     cookies.put_refresh(response, tokens.remake_refresh_token(session), max_age)
+
+
+def as_playwright(morsel: Morsel[str], host: str, end: int) -> dict[str, Any]:
+    """Return a cookie of ``host`` in Playwright's words; ``end`` is seconds since the epoch."""
+    return {
+        "name": morsel.key,
+        "value": morsel.value,
+        "domain": morsel["domain"] or host,
+        "path": morsel["path"] or "/",
+        "expires": end,
+        "httpOnly": bool(morsel["httponly"]),
+        "secure": bool(morsel["secure"]),
+        "sameSite": morsel["samesite"] or "Lax",
+    }
 
 
 def lend_cookies(client: Any, user: AbstractBaseUser, backend: str | None) -> None:
