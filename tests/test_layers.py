@@ -23,7 +23,7 @@ FLOORS = [
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
     ["middleware authentication decorators shortcuts"],
-    ["pages: forms wording notices views", "api: answers views schema"],
+    ["pages: forms wording notices views", "api: answers views gateway schema"],
     [
         "admin: staff listing activity chart users sessions",
         "sessions views checks deployment urls apps testing pytest_plugin",

@@ -121,7 +121,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
             credentials.accept_late()
             return None
         has_tried = worth is loops.Worth.STOP or trace.just_tried
-        url = bounce.refresh_url(request, trace, access.exp)
+        url = bounce.refresh_url(request.get_full_path(), trace, access.exp)
         if not has_tried and bounce.can_bounce(request, url):
             bounced: HttpResponseBase = yield partial(refresh.send_away, credentials, url)
             return bounced

@@ -8,6 +8,7 @@ from django.db import connections, transaction
 from django.urls import path
 
 from .api import views as api
+from .api.gateway import GatewayView
 from .pages import views
 from .request.refresh import refresh
 
@@ -29,6 +30,7 @@ urlpatterns = [
     path("login/", open_to_all(views.LoginView.as_view()), name="login"),
     path("logout/", open_to_all(views.LogoutView.as_view()), name="logout"),
     path("refresh/", open_to_all(refresh), name="refresh"),
+    path("gateway/", open_to_all(GatewayView.as_view()), name="gateway"),
     path("sessions/", open_to_all(views.SessionListView.as_view()), name="session_list"),
     path(
         "sessions/<uuid:pk>/revoke/",

@@ -46,7 +46,7 @@ def request(method="GET", path="/private/", **extra):
 
 def refresh_url(made):
     """The refresh URL for a request whose access token expired at noon."""
-    return bounce.refresh_url(made, Trace(), NOON)
+    return bounce.refresh_url(made.get_full_path(), Trace(), NOON)
 
 
 def can_bounce(made):

@@ -37,13 +37,12 @@ NEVER = "tokenauth_never_bounced"
 EXPIRED = "_exp"
 
 
-def refresh_url(request: HttpRequest, trace: loops.Trace, exp: int) -> str:
-    """Return the refresh URL that leads back to this request.
+def refresh_url(back: str, trace: loops.Trace, exp: int) -> str:
+    """Return the refresh URL that leads ``back``.
 
     ``exp`` is the end of the access token that came, which the server there may call good.
     """
-    back = quote(request.get_full_path())
-    query = f"next={back}&{EXPIRED}={exp}&{loops.MARKER}={trace.marker()}"
+    query = f"next={quote(back)}&{EXPIRED}={exp}&{loops.MARKER}={trace.marker()}"
     return f"{cookies.include_path()}refresh/?{query}"
 
 

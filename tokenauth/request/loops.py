@@ -69,21 +69,23 @@ class Trace:
 
 
 def take(request: HttpRequest) -> Trace:
-    """Take marker and note out of the query before the view sees them.
-
-    The rest of the query stays byte for byte.
-    """
+    """Take marker and note out of the query before the view sees them."""
     query = request.META.get("QUERY_STRING", "")
     if MARKER not in query and NOTE not in query:
         return Trace()
+    trace, request.META["QUERY_STRING"] = split(query)
+    request.__dict__.pop("GET", None)
+    return trace
+
+
+def split(query: str) -> tuple[Trace, str]:
+    """Return what a query says of the bounces before, and the rest of it, byte for byte."""
     pairs = [part.partition("=") for part in query.split("&")]
     rest = ["".join(pair) for pair in pairs if pair[0] not in (MARKER, NOTE)]
-    request.META["QUERY_STRING"] = "&".join(rest)
-    request.__dict__.pop("GET", None)
     marks = [mark for name, _, value in pairs if name == MARKER for mark in value.split("~")]
     times = [int(mark) for mark in marks if is_number(mark)]
     notes = [value for name, _, value in pairs if name == NOTE]
-    return Trace(tuple(times[-MAX_TIMES:]), notes[-1] if notes else "")
+    return Trace(tuple(times[-MAX_TIMES:]), notes[-1] if notes else ""), "&".join(rest)
 
 
 def is_number(text: str) -> bool:
