@@ -1,7 +1,7 @@
 """The system checks: each by its id, with a hint that says what to edit."""
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.urls import include, path
+from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from django.views import debug
 
@@ -114,6 +115,13 @@ def ours(**options):
     return {f"TOKENAUTH_{name}": value for name, value in options.items()}
 
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def former(**entry):
+    return ours(FORMER_COOKIES=[{"changed": timezone.now()} | entry])
+
+
 def backend(path):
     return {"CACHES": {"default": {"BACKEND": path, "LOCATION": "somewhere"}}}
 
@@ -183,6 +191,21 @@ CASES = {
     "number-for-rate": (ours(LOGIN_RATES={"account": 5}), ["E016"]),
     "text-for-rates": (ours(LOGIN_RATES="5/m"), ["E007"]),
     "text-for-notices": (ours(SEND_NOTICES="yes"), ["E007"]),
+    "former-text": (ours(FORMER_COOKIES="access_token"), ["E007"]),
+    "former-names-alone": (ours(FORMER_COOKIES=["access_token"]), ["E018"]),
+    "former-without-a-date": (ours(FORMER_COOKIES=[{"COOKIE_DOMAIN": "site.test"}]), ["E018"]),
+    "former-naive-date": (former(changed=datetime(2030, 1, 1)), ["E018"]),  # noqa: DTZ001  # refused
+    "former-text-for-date": (former(changed="2030-01-01"), ["E018"]),
+    "former-misspelt": (former(COOKIE_DOMAINS=None), ["E018"]),
+    "former-full-name": (former(TOKENAUTH_COOKIE_DOMAIN=None), ["E018"]),
+    "former-number-for-flag": (former(COOKIE_SECURE=0), ["E018"]),
+    "former-prefix": (former(ACCESS_COOKIE_NAME="__Host-a"), ["E018"]),
+    "former-name-with-space": (former(REFRESH_COOKIE_NAME="a b"), ["E018"]),
+    "former-path-of-nothing": (former(REFRESH_COOKIE_PATH="auth/"), ["E018"]),
+    "former-samesite": (former(COOKIE_SAMESITE="lax"), ["E018"]),
+    "former-and-over": (former(COOKIE_SAMESITE="Lax", changed=LONG_AGO), ["W015"]),
+    "former-plain-http": (former(COOKIE_SECURE=False), ["W016"]),
+    "former-domain": (former(COOKIE_DOMAIN="site.test"), ["W016"]),
     "misspelt": (ours(ACCESS_TOKEN_LIFETYME=5), ["W001"]),
     "long-grace": (ours(GRACE_PERIOD=451), ["W002"]),
     "signed-cookies": ({"SESSION_ENGINE": SIGNED_COOKIES}, ["W003"]),
@@ -239,6 +262,8 @@ GOOD = {
     "cookie-on-root": ours(REFRESH_COOKIE_PATH="/"),
     "cookie-without-slash": ours(REFRESH_COOKIE_PATH="/auth"),
     "seconds": ours(ACCESS_TOKEN_LIFETIME=600, GRACE_PERIOD=30.5),
+    "former-path": former(REFRESH_COOKIE_PATH="/"),
+    "former-include": former(REFRESH_COOKIE_PATH=None, COOKIE_DOMAIN=None),
     "demo": ours(ACCESS_TOKEN_LIFETIME=30, GRACE_PERIOD=5),
     "login-rates": ours(LOGIN_RATES={"address": None, "account": "10/15min"}),
     "no-login-rates": ours(LOGIN_RATES=None),

@@ -19,6 +19,7 @@ DEFAULTS = {
     "COOKIE_DOMAIN": None,
     "COOKIE_SAMESITE": "Lax",
     "COOKIE_SECURE": True,
+    "FORMER_COOKIES": [],
     "MAX_SESSIONS_PER_USER": 100,
     "ADOPT_DJANGO_SESSIONS": True,
     "ADOPT_UNTIL": None,

@@ -20,19 +20,21 @@ FLOORS = [
     ["models"],
     [
         "request.django_sessions: store keys adoption owner",
+        "request.jar: places presentation",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
     ["middleware authentication decorators shortcuts"],
     ["pages: forms wording notices views", "api: answers views gateway schema"],
     [
         "admin: staff listing activity chart users sessions",
-        "sessions views checks deployment urls apps testing pytest_plugin",
+        "sessions views former_cookies checks deployment urls apps testing pytest_plugin",
         "management.commands: tokenauth_clear tokenauth_revoke",
     ],
 ]
 #: Nothing in here touches the ORM or a person.
 PURE = {
-    *("conf", "exceptions", "signals", "request.cookies"),
+    *("conf", "exceptions", "signals"),
+    *("request.jar.places", "request.jar.presentation", "request.cookies"),
     *("session.tokens", "session.devices", "session.rotation"),
 }
 

@@ -3,9 +3,10 @@
 An id is never given to another message, nor renumbered.
 """
 
-import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from .conf import Conf, Duration, Setting, conf
+from .former_cookies import COOKIE_NAME, SAMESITE, flaw_of, is_kind_of
 from .middleware import TokenAuthMiddleware
 from .models import AuthSession
 from .request import cookies, throttling
@@ -31,8 +33,6 @@ from .session.django_sessions import engine
 OURS = "tokenauth.middleware.TokenAuthMiddleware"
 #: In seconds: longer than anybody stays, and short enough to be added to a date.
 CENTURY = 100 * 365 * 24 * 3600
-#: What a cookie's name may be made of (RFC 6265 §4.1.1).
-COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def check_site(**kwargs: Any) -> list[CheckMessage]:
@@ -139,8 +139,10 @@ def known_settings() -> dict[str, Setting[Any]]:
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Look at the ``TOKENAUTH_*`` settings, each by itself and then together."""
     impossible = list(value_errors())
-    together = [] if impossible else [*lifetime_errors(), *cookie_errors(), *adoption_warnings()]
-    return [*unknown_names(), *impossible, *together]
+    if impossible:
+        return [*unknown_names(), *impossible]
+    together = (lifetime_errors(), cookie_errors(), former_warnings(), adoption_warnings())
+    return [*unknown_names(), *chain.from_iterable(together)]
 
 
 def unknown_names() -> Iterator[CheckMessage]:
@@ -159,7 +161,7 @@ def value_errors() -> Iterator[CheckMessage]:
     for name, setting in known_settings().items():
         value = setting.given()
         kinds = " or ".join(kind.__name__ for kind in setting.fits)
-        if not isinstance(value, setting.fits) or isinstance(value, bool) != (bool in setting.fits):
+        if not is_kind_of(setting, value):
             yield Error(
                 f"{name} is a {type(value).__name__}.",
                 hint=f"Edit {name}: it takes {kinds}.",
@@ -173,6 +175,23 @@ def value_errors() -> Iterator[CheckMessage]:
             )
     yield from choice_errors()
     yield from rate_errors()
+    yield from former_errors()
+
+
+def former_errors() -> Iterator[CheckMessage]:
+    """Find former cookie settings that can't be read."""
+    entries: Any = conf.FORMER_COOKIES
+    for entry in entries if isinstance(entries, list | tuple) else []:
+        flaw = flaw_of(entry)
+        if flaw:
+            yield Error(
+                f"An entry of TOKENAUTH_FORMER_COOKIES {flaw}.",
+                hint="Edit TOKENAUTH_FORMER_COOKIES: each entry is a dict of 'changed', an aware "
+                "datetime, and of those settings that were others until then, without "
+                "'TOKENAUTH_': ACCESS_COOKIE_NAME, REFRESH_COOKIE_NAME, REFRESH_COOKIE_PATH, "
+                "COOKIE_DOMAIN, COOKIE_SECURE, COOKIE_SAMESITE.",
+                id="tokenauth.E018",
+            )
 
 
 def rate_errors() -> Iterator[CheckMessage]:
@@ -195,7 +214,7 @@ def seconds(value: Any) -> float:
 
 def choice_errors() -> Iterator[CheckMessage]:
     """Find values of the right type that mean nothing."""
-    if conf.COOKIE_SAMESITE not in ("Lax", "Strict", "None"):
+    if conf.COOKIE_SAMESITE not in SAMESITE:
         yield Error(
             "TOKENAUTH_COOKIE_SAMESITE is unknown.",
             hint="Edit TOKENAUTH_COOKIE_SAMESITE: 'Lax', 'Strict' or 'None'.",
@@ -280,6 +299,18 @@ def cookie_errors() -> Iterator[CheckMessage]:
                 f"{setting} is no name for a cookie.",
                 hint=f"Edit {setting}: use letters, digits, dashes and underscores.",
                 id="tokenauth.E015",
+            )
+
+
+def former_warnings() -> Iterator[CheckMessage]:
+    """Find former cookie settings that no browser has cookies of any more."""
+    for entry in conf.FORMER_COOKIES:
+        if time.time() >= cookies.former_until(entry):
+            yield CheckWarning(
+                f"The cookies of before {entry['changed']:%Y-%m-%d} are no longer read.",
+                hint="Edit TOKENAUTH_FORMER_COOKIES: remove that entry. No browser keeps a cookie "
+                "for longer than the idle lifetime.",
+                id="tokenauth.W015",
             )
 
 

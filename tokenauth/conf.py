@@ -143,6 +143,7 @@ class Conf:
     COOKIE_DOMAIN = Setting[str | None](None, str, type(None))
     COOKIE_SAMESITE = Setting[SameSite]("Lax", str)
     COOKIE_SECURE = SecureUnlessDebug(default=True)
+    FORMER_COOKIES = Setting[list[dict[str, Any]]]([], list, tuple)
     MAX_SESSIONS_PER_USER = Setting[int | None](100, int, type(None))
     ADOPT_DJANGO_SESSIONS = Setting(default=True)
     ADOPT_UNTIL = Setting[date | None](None, date, type(None))

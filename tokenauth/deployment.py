@@ -30,6 +30,7 @@ def check_deployment(**kwargs: object) -> list[CheckMessage]:
         return []  # said by ``check_settings``, and nothing can be concluded from them
     return [
         *cookie_warnings(),
+        *former_warnings(),
         *cache_warnings(),
         *proxy_warnings(),
         *report_warnings(),
@@ -52,6 +53,18 @@ def cookie_warnings() -> Iterator[CheckMessage]:
             hint="Edit SESSION_COOKIE_DOMAIN: remove it. Every host under the domain gets the "
             "cookie, and with it what the site keeps in request.session.",
             id="tokenauth.W013",
+        )
+
+
+def former_warnings() -> Iterator[CheckMessage]:
+    """Name the former cookies that may be somebody else's."""
+    for name in cookies.plantable_former_names():
+        yield CheckWarning(
+            f"The former cookie {name!r} can be planted, with an attacker's own older session.",
+            hint="Edit TOKENAUTH_FORMER_COOKIES: remove its entry as soon as most people have come "
+            "back. Until then whoever controls a sibling domain, or the network where it is plain "
+            "http, can sign people into an account of theirs, if nobody is signed in there.",
+            id="tokenauth.W016",
         )
 
 
@@ -102,8 +115,7 @@ def proxy_warnings() -> Iterator[CheckMessage]:
 
 def report_warnings() -> Iterator[CheckMessage]:
     """Find token cookies that Django's error reports would show, in mails to ADMINS."""
-    path = conf.REFRESH_COOKIE_PATH or ""  # the include may be missing
-    names = (cookies.access_name(), cookies.prefixed(conf.REFRESH_COOKIE_NAME, path))
+    names = (cookies.access_name(), cookies.refresh_name())
     request = HttpRequest()
     request.COOKIES = dict.fromkeys(names, "token")
     shown = get_exception_reporter_filter(None).get_safe_cookies(request)

@@ -89,6 +89,8 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         credentials = Credentials(request)
         credentials.attach()
         trace = loops.take(request)
+        if credentials.presented.rivals:
+            yield credentials.part_rivals
         if refresh.is_refresh(request.path):
             response: HttpResponseBase = yield partial(refresh.answer, credentials, trace)
         else:

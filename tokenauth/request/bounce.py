@@ -95,7 +95,10 @@ def is_never_bounced(request: HttpRequest) -> bool:
 
 def brings_refresh_cookie(path: str) -> bool:
     """Tell whether a browser would have sent the refresh cookie along, if it had one."""
-    return any(cookies.is_under(path, p) for p in (cookies.include_path(), cookies.refresh_path()))
+    today = (cookies.include_path(), cookies.refresh_path())
+    return any(cookies.is_under(path, p) for p in today) and all(
+        cookies.is_under(path, p) for p in cookies.former_refresh_paths()
+    )
 
 
 def is_public_file(path: str) -> bool:

@@ -6,7 +6,6 @@ All that touches the database is synchronous: the middleware takes it off the ev
 """
 
 import time
-from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 from uuid import UUID
@@ -21,7 +20,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
+from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError, outcome_of
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
 from tokenauth.session import tokens
@@ -61,6 +60,7 @@ class Credentials:
         self.access_token = Secret("")
         #: Sessions that authenticated the request, the last of them now or until a login or logout.
         self.accepted: set[UUID] = set()
+        self.survivor: AuthSession | None = None  #: the living one, where tokens of several came
         #: Sessions found or made ended in this request.
         self.ended: set[UUID] = set()
         #: Those of them that were found so: the person may wonder why.
@@ -177,7 +177,7 @@ class Credentials:
             self.resolve_django_session()
 
     def _look_up(self, sid: UUID, *, signs_in: bool = True) -> bool:
-        outcome = outcome_of(lambda: AuthSession.objects.look_up(sid))
+        outcome = outcome_of(AuthSession.objects.look_up, sid)
         if signs_in or not isinstance(outcome, AuthSession):
             self._record(outcome)
         return self.session is not None
@@ -190,13 +190,24 @@ class Credentials:
             self.accepted.add(outcome.pk)
             if self.store is not None:
                 self.store.judge_again()
-        elif isinstance(outcome, SessionEnded):
-            if is_in_flight(outcome.reason, outcome.revoked_at):
-                return
+        elif isinstance(outcome, SessionEnded) and not is_in_flight(
+            outcome.reason, outcome.revoked_at
+        ):
             self.ended.add(outcome.sid)
             self.found_ended.add(outcome.sid)
             if isinstance(outcome, SignedOutElsewhere):
                 self.to_revoke.add(outcome.sid)
+
+    def part_rivals(self) -> None:
+        """Let the access tokens of ended sessions go, where those of several came."""
+        for sid in self.presented.rivals:
+            outcome = outcome_of(AuthSession.objects.look_up, sid)
+            if isinstance(outcome, SessionEnded):
+                self._record(outcome)
+                self.presented.leave_out(sid)
+            elif isinstance(outcome, AuthSession):
+                self.survivor = outcome
+        self.resolved = False
 
     def resolve_django_session(self) -> None:
         """Let a Django session that is older than tokenauth count until it is adopted."""
@@ -227,9 +238,8 @@ class Credentials:
             self._look_up(token.claims.sid, signs_in=False)
             self.resolved = True
             return None
-        outcome = outcome_of(
-            lambda: AuthSession.objects.rotate(token.raw, self.request, since=since)
-        )
+        rotate = AuthSession.objects.rotate
+        outcome = outcome_of(rotate, token.raw, self.request, since=since)
         self._record(outcome)
         if not isinstance(outcome, AuthSession):
             return None
@@ -317,14 +327,6 @@ class Credentials:
         self.session = None
         request: Any = self.request
         request.auth_session = None
-
-
-def outcome_of(look: Callable[[], AuthSession]) -> Outcome:
-    """Return what a look at a session came to, be it an exception."""
-    try:
-        return look()
-    except TokenAuthError as error:
-        return error
 
 
 def credentials_of(request: Any) -> Credentials:

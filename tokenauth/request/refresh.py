@@ -30,8 +30,8 @@ CLOCK_SKEW = 5
 
 
 def is_refresh(path: str) -> bool:
-    """Tell whether a request's path is that of the refresh URL."""
-    return path.endswith("refresh/") and path == unquote(f"{cookies.include_path()}refresh/")
+    """Tell whether a request's path is that of the refresh URL, or was under former settings."""
+    return path.endswith("refresh/") and path in map(unquote, cookies.refresh_urls())
 
 
 @csrf_exempt
@@ -44,7 +44,7 @@ def answer(credentials: Credentials, trace: loops.Trace) -> HttpResponse:
     """Answer any method that comes with ``next``, and POST without."""
     request = credentials.request
     target = request.GET.get("next")
-    response = refuse(request, target)
+    response = refuse(request, target) or send_on(credentials, trace)
     if response is None and target is not None:
         bounce.drain(request)
         return send_back(credentials, target, trace)
@@ -66,6 +66,20 @@ def refuse(request: HttpRequest, target: str | None) -> HttpResponse | None:
     if not (from_this_site(request) or (target and is_navigation(request))):
         return refusal(403, _("This must come from a page of this site."), "cross_site")
     return None
+
+
+def send_on(credentials: Credentials, trace: loops.Trace) -> HttpResponse | None:
+    """Send a request without its refresh token on to where that was under former settings.
+
+    To each such URL once, in their order: no loop.
+    """
+    request, presented = credentials.request, credentials.presented
+    url = cookies.refresh_url_after(request.path)
+    if url is None or presented.access is None or presented.paired is not None:
+        return None
+    bounce.drain(request)
+    words = {loops.MARKER: trace.marker()} | ({loops.NOTE: trace.note} if trace.note else {})
+    return bounce.redirect(loops.add(f"{url}?{request.META.get('QUERY_STRING', '')}", words))
 
 
 def tell(credentials: Credentials) -> HttpResponse:

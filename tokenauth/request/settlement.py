@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -287,6 +288,10 @@ def set_cookies(credentials: Credentials, session: AuthSession, response: HttpRe
             return
         cookies.put_refresh(response, refresh, max_age)
     cookies.put_access(response, credentials.access_token, max_age)
+    moved = credentials.ended | {session.pk}
+    refresh_moved = credentials.ended if session.step is Step.DEBOUNCE else moved
+    host = credentials.request.get_host()
+    cookies.clear_others(response, credentials.presented, host, moved, refresh_moved)
     cookies.forbid_caching(response)
 
 
@@ -294,17 +299,39 @@ def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None
     """Delete cookies that came, verified, and are of a session that has ended.
 
     Nothing else: another site's form post brings no Lax cookies, but its response's deletions
-    count; and what does not verify may be a clock or a rolling deploy.
+    count; and what does not verify may be a clock or a rolling deploy. Nor where a token of a
+    living session came under the same name: a deletion can't say which of the two it means.
     """
     presented, ended = credentials.presented, credentials.ended
-    if any(claims.sid in ended for claims in presented.access_tokens):
+    over = ended | keep_survivor(credentials, response)
+    if is_all_of(presented.read(cookies.ACCESS, cookies.access_place()), ended):
         cookies.put_access(response, None, 0)
-        cookies.forbid_caching(response)
     if leads_to_login_page(credentials.request, response):
         ended = ended - credentials.found_ended
-    if any(token.claims.sid in ended for token in presented.refresh_tokens):
+    if is_all_of(presented.refresh_tokens, ended):
         cookies.put_refresh(response, None, 0)
+    host = credentials.request.get_host()
+    cookies.clear_others(response, presented, host, over, ended)
+    if response.cookies:
         cookies.forbid_caching(response)
+
+
+def is_all_of(tokens: list[cookies.Presented], sids: set[UUID]) -> bool:
+    """Tell whether there are tokens, and all of them of these sessions."""
+    return bool(tokens) and {token.sid for token in tokens} <= sids
+
+
+def keep_survivor(credentials: Credentials, response: HttpResponseBase) -> set[UUID]:
+    """Set the living session's access token anew, so that the dead one beside it can go.
+
+    Nobody knows which of the two is at today's place. The same token: a new one would be a refresh
+    without a refresh token.
+    """
+    session, token = credentials.survivor, credentials.presented.access_token
+    if session is None or token is None or not credentials.ended - {token.sid}:
+        return set()
+    cookies.put_access(response, token.raw, session.seconds_left if session.persistent else None)
+    return {token.sid}
 
 
 def leads_to_login_page(request: HttpRequest, response: HttpResponseBase) -> bool:

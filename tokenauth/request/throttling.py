@@ -237,8 +237,8 @@ def owners_of_sessions(request: HttpRequest | None) -> dict[UUID, Any]:
     if credentials is None:
         return {}
     presented = credentials.presented
-    claims = [*presented.access_tokens, *(token.claims for token in presented.refresh_tokens)]
-    rows = AuthSession.objects.at_writer().filter(pk__in={claim.sid for claim in claims})
+    shown = [*presented.access_tokens, *presented.refresh_tokens]
+    rows = AuthSession.objects.at_writer().filter(pk__in={token.sid for token in shown})
     return dict(rows.values_list("pk", "user"))
 
 
