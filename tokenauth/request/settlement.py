@@ -288,7 +288,7 @@ def set_cookies(credentials: Credentials, session: AuthSession, response: HttpRe
             return
         cookies.put_refresh(response, refresh, max_age)
     cookies.put_access(response, credentials.access_token, max_age)
-    moved = credentials.ended | {session.pk}
+    moved = credentials.ended | credentials.sids()  # a session that this one replaces, too
     refresh_moved = credentials.ended if session.step is Step.DEBOUNCE else moved
     host = credentials.request.get_host()
     cookies.clear_others(response, credentials.presented, host, moved, refresh_moved)
