@@ -3,16 +3,20 @@
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 import tokenauth
 from tests.browser import Browser
 from tests.chromium import Chromium, Window, find_axe, find_executable
 from tests.factories import StaffFactory, UserFactory
 from tests.live import Server, serve
+from tests.processes import PATIENCE
 
 
 def pytest_configure() -> None:
@@ -38,6 +42,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """Nothing: the settings give each xdist worker its database, under a name servers know too."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """The database, which PostgreSQL drops when its last user has gone: a server that is ending."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            end = time.monotonic() + PATIENCE
+            while others_in(cursor) and time.monotonic() < end:
+                time.sleep(0.1)
+
+
+def others_in(cursor: CursorWrapper) -> int:
+    """Return how many others are connected to the database."""
+    cursor.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    return cursor.fetchone()[0]
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

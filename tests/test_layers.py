@@ -19,7 +19,7 @@ FLOORS = [
     ["session: rotation tokens users devices contention django_sessions endings transitions"],
     ["models"],
     [
-        "request.django_sessions: store keys adoption owner",
+        "request.django_sessions: store keys adoption owner signals",
         "request.jar: places presentation",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],

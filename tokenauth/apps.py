@@ -41,16 +41,18 @@ class TokenAuthConfig(AppConfig):
 def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
     """Tell the request's credentials that Django signed somebody in."""
     from .request.credentials import find_credentials  # noqa: PLC0415  # it imports models
+    from .request.django_sessions.signals import on_login  # noqa: PLC0415  # the same
 
     credentials = find_credentials(request)
     if credentials is not None:
-        credentials.on_login(user)
+        on_login(credentials, user)
 
 
 def follow_logout(request: Any, **kwargs: Any) -> None:
     """Tell the request's credentials that Django signed the person out."""
     from .request.credentials import find_credentials  # noqa: PLC0415  # it imports models
+    from .request.django_sessions.signals import on_logout  # noqa: PLC0415  # the same
 
     credentials = find_credentials(request)
     if credentials is not None:
-        credentials.on_logout()
+        on_logout(credentials)

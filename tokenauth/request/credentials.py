@@ -295,35 +295,13 @@ class Credentials:
         is_kept = held is not None and not held.older_than(conf.REFRESH_TOKEN_LIFETIME)
         return self.accepted | ({held.sid} if held and is_kept else set())
 
-    # Django's own login() and logout()
+    def follow(self, user: AbstractBaseUser | None) -> None:
+        """Note whom Django's login() has signed in, None for its logout().
 
-    def on_login(self, user: AbstractBaseUser) -> None:
-        """Note Django's ``user_logged_in``; the response phase gives it a session of ours.
-
-        The signal alone is no login: knox sends it for a bearer token.
+        The response phase carries it out. Until then no session is the new person's.
         """
-        store = self.store
-        if self.is_ceded or store is None or not store.modified:
-            return
-        if not keys.signed_in(self.request, user):
-            return
-        store.rebind()
-        self.signed_in, self.signed_out = user, False
-        self.user, self.resolved = user, True
-        self._hide_session()
-
-    def on_logout(self) -> None:
-        """Note Django's ``user_logged_out``; the response phase ends the session."""
-        if self.is_ceded:
-            return
-        if self.store is not None:
-            self.store.judge()  # before it is flushed: it may be somebody else's
-        self.signed_in, self.signed_out = None, True
-        self.user, self.resolved = AnonymousUser(), True
-        self._hide_session()
-
-    def _hide_session(self) -> None:
-        """Until the response phase the request has no session that is the new person's."""
+        self.signed_in, self.signed_out = user, user is None
+        self.user, self.resolved = user or AnonymousUser(), True
         self.session = None
         request: Any = self.request
         request.auth_session = None
