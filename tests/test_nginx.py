@@ -28,6 +28,7 @@ class App(BaseHTTPRequestHandler):
     def do_GET(self):  # http.server's name
         length = int(self.headers.get("Content-Length", 0))
         told = ", ".join(self.headers.get_all("X-Auth-User", ["nobody"]))
+        told += " with cookies" * ("Cookie" in self.headers)
         body = f"{self.command} {self.path} {told} {self.rfile.read(length).decode()}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -64,10 +65,19 @@ def clock():
 
 
 @pytest.fixture
-def gateway(server, program, clock):
+def refresh_path(request, settings):
+    """Where the refresh cookie lives; None: where it does by default."""
+    settings.TOKENAUTH_REFRESH_COOKIE_PATH = getattr(request, "param", None)
+    return settings.TOKENAUTH_REFRESH_COOKIE_PATH
+
+
+@pytest.fixture
+def gateway(server, program, clock, refresh_path):
     """A browser before the nginx of the page about gateways, an app and Django behind it."""
     page = (ROOT / "docs/how-to/gateways.md").read_text()
-    config = re.search(r"```nginx\n(.*?)```", page, re.DOTALL)[1]
+    config, names, line = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+    if refresh_path == "/":
+        config = names + config.replace("    internal;", f"    internal;\n{line}")
     port = free_port()
     with serve_app() as app:
         config = config.replace("443 ssl", f"127.0.0.1:{port}")
@@ -113,6 +123,17 @@ def test_nginx_sends_who_has_expired_to_refresh(gateway, user, clock):
     form = gateway.send_form("/app/", {"note": "kept"})
     assert form.text == f"POST /app/ {user.pk} note=kept"
     assert AuthSession.objects.get().rotation == 2
+
+
+@pytest.mark.parametrize("refresh_path", ["/"], indirect=True)
+def test_nginx_refreshes_with_the_path_on_the_root(gateway, user, clock):
+    """By the refresh URL, as nginx would lose one of two cookies."""
+    gateway.login(user)
+    for rotation in (1, 2):
+        clock.shift(EXPIRY)
+        for _ in range(2):
+            assert gateway.get("/app/").text == f"GET /app/ {user.pk} "
+        assert AuthSession.objects.get().rotation == rotation
 
 
 def test_nginx_makes_no_loop(gateway, user, clock):
