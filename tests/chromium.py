@@ -78,6 +78,8 @@ class Answer:
 class Chromium:
     """The browser's process, and the thread that Playwright lives in."""
 
+    name = "chromium"
+
     def __init__(self, executable: str) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="playwright")
@@ -177,6 +179,10 @@ class Tab:
         for name, value in fields.items():
             self.run(self.page.fill(f"[name={name}]", value))
 
+    def upload(self, name: str, file: Path) -> None:
+        """Choose a file for the input of this name."""
+        self.run(self.page.set_input_files(f"[name={name}]", file))
+
     def submit(self, selector: str = "[type=submit]") -> None:
         """Press a button that leads to another page, and wait for that page."""
         self.run(self._leave(self.page.locator(selector).first.click()))
@@ -184,6 +190,12 @@ class Tab:
     async def _leave(self, action: Awaitable[Any]) -> None:
         async with self.page.expect_navigation():
             await action
+
+    def back(self) -> None:
+        self.run(self.page.go_back())
+
+    def forward(self) -> None:
+        self.run(self.page.go_forward())
 
     def evaluate(self, script: str, argument: Any = None) -> Any:
         """Run JavaScript in the page; a promise is waited for."""

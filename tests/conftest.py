@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 import tokenauth
+from tests import engines
 from tests.browser import Browser
 from tests.chromium import Chromium, Window, find_axe, find_executable
 from tests.factories import StaffFactory, UserFactory
@@ -33,9 +34,9 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Chromium, so that nobody has to remember to."""
+    """Mark what needs a real browser, so that nobody has to remember to."""
     for item in items:
-        if "chromium_process" in getattr(item, "fixturenames", ()):
+        if {"chromium_process", "engine"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker("browser")
 
 
@@ -108,6 +109,26 @@ def chromium_process() -> Iterator[Chromium]:
 def chromium(chromium_process, server) -> Iterator[Window]:
     """A Chromium window with an empty jar."""
     window = Window(chromium_process, server)
+    yield window
+    window.close()
+
+
+@pytest.fixture(scope="session", params=["chromium", *engines.ENGINES])
+def engine(request) -> Iterator[Chromium | engines.Engine]:
+    """The one process of each engine that all tests share."""
+    if request.param == "chromium":
+        yield request.getfixturevalue("chromium_process")
+        return
+    if missing := engines.find_missing(request.param):
+        leave_out(f"{request.param} is left out: {', '.join(missing)} not found")
+    with engines.ENGINES[request.param]() as process:
+        yield process
+
+
+@pytest.fixture
+def window(engine, server) -> Iterator[Window | engines.Window]:
+    """A window of each engine, with an empty jar."""
+    window = (Window if isinstance(engine, Chromium) else engines.Window)(engine, server)
     yield window
     window.close()
 

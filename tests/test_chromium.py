@@ -197,10 +197,10 @@ def test_back_and_forward_know_nothing_of_the_bounce(chromium, tab, clock):
     clock.shift(EXPIRY)
     tab.goto("/private/")
     assert bounces(chromium) == [("GET", "/private/")]
-    tab.run(tab.page.go_back())
+    tab.back()
     assert (tab.path, tab.text) == ("/whoami/", "alice")
     clock.shift(EXPIRY)
-    tab.run(tab.page.go_forward())
+    tab.forward()
     assert tab.path == "/private/"
     tab.run(tab.page.reload())
     assert "Hello alice" in tab.text

@@ -101,7 +101,7 @@ class Ping(APIView):
             {"method": request.method, "data": request.data, "username": name(request.user)}
         )
 
-    post = put = delete = get
+    post = put = patch = delete = get
 
 
 class Open(APIView):
