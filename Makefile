@@ -9,6 +9,8 @@ PINNED := --constraint .ci/constraints.txt --build-constraint .ci/constraints.tx
 COVERED := $(BIN)/coverage run -m pytest --numprocesses=auto
 
 CHROMIUM := $(shell for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do command -v "$$name" && break; done)
+FIREFOX := $(shell command -v firefox-esr)
+WEBKIT := $(shell command -v WebKitWebDriver >/dev/null && command -v Xvfb)
 NPM := $(shell command -v npm)
 # The one package from npm: finds what makes a page hard to use for some people.
 AXE := axe-core@4.14.1
@@ -25,11 +27,11 @@ help: ## Say what there is
 demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
 	$(BIN)/python manage.py demo --port "$(PORT)"
 
-test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE))) ## Test on SQLite, and in Chromium if there is one
+test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE))) ## Test on SQLite, and in Chromium, Firefox and WebKitGTK where they are
 	rm -f .coverage*
 	$(COVERED)
 	TOKENAUTH_TEST_USER_MODEL=tests.Member $(COVERED) -m "users and not browser"
-	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(NPM),,, axe-core (npm not found))"
+	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(FIREFOX),,, Firefox (firefox-esr not found))$(if $(WEBKIT),,, WebKitGTK (WebKitWebDriver or Xvfb not found))$(if $(NPM),,, axe-core (npm not found))"
 
 # What knows no database is not repeated on each.
 DATABASE_FREE = test_checks test_conf test_demo test_docs test_harness test_interleavings test_languages \
@@ -48,7 +50,7 @@ test-rest: $(VENV)/.test $(VENV)/.databases
 	$(BIN)/coverage report --fail-under=100
 
 test-all: export TOKENAUTH_REQUIRE_ALL = 1
-test-all: ## Test on SQLite, PostgreSQL, MariaDB and in Chromium; all must be there
+test-all: ## Test on SQLite, PostgreSQL, MariaDB and in three browsers; all must be there
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory test-rest
 

@@ -1,6 +1,9 @@
 """The test site and its browsers, before anybody trusts what they say about tokenauth."""
 
+import signal
+import subprocess
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import httpx
@@ -15,6 +18,7 @@ from django.test import override_settings
 from django.urls import path
 from django.utils import timezone
 
+from tests import engines
 from tests.factories import UserFactory
 from tests.live import serve
 
@@ -209,3 +213,18 @@ def test_the_test_models_have_their_migrations():
 def test_the_database_is_the_one_that_was_asked_for():
     """A second process would find the tests' data under the settings' name."""
     assert connection.settings_dict["NAME"] == settings.DATABASES["default"]["TEST"]["NAME"]
+
+
+def test_a_program_ends_with_the_test_that_timed_out():
+    """A browser that hangs is not left behind, nor what it started."""
+    script = "sleep 600 & echo $!; wait"
+    with (
+        suppress(TimeoutError),
+        engines.run("sh", "-c", script, stdout=subprocess.PIPE) as process,
+    ):
+        child = process.stdout.readline()
+        raise TimeoutError
+    assert process.returncode == -signal.SIGKILL
+    assert child
+    assert process.stdout.read() == b""  # nobody is left who could write
+    process.stdout.close()
