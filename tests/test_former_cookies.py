@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.http import HttpResponse
 from django.urls import include, path
 from django.utils import timezone
 
@@ -11,7 +12,9 @@ from tests import urls
 from tests.factories import UserFactory
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
-from tokenauth.request import cookies
+from tokenauth.request import cookies, settlement
+from tokenauth.request.credentials import Credentials
+from tokenauth.request.jar.places import domains_of
 
 SITE = "site.test"
 #: What a site had before and what it has since, each as settings.
@@ -360,6 +363,37 @@ def test_of_two_living_sessions_none_counts(torn):
     before = places(torn)
     assert torn.get("/whoami/").text == "anonymous"
     assert places(torn) == before
+
+
+def test_a_suspended_session_counts_as_living(torn, user):
+    """Its time may not be over: nothing of it is deleted."""
+    before = places(torn)
+    user.is_active = False
+    user.save()
+    assert torn.get("/whoami/").text == "anonymous"
+    assert places(torn) == before
+
+
+@pytest.mark.parametrize(
+    ("host", "domains"),
+    [
+        ("app.site.test:8000", [None, "app.site.test", "site.test"]),
+        ("localhost", [None]),
+        ("127.0.0.1:8000", [None]),
+        ("[::1]:8000", [None]),
+    ],
+)
+def test_the_domains_that_can_have_set_a_cookie(host, domains):
+    """Each above the host that has a dot; an address has none."""
+    assert domains_of(host) == domains
+
+
+def test_a_cookie_of_the_sites_own_may_be_cached(rf):
+    """What is not ours is none of our business."""
+    response = HttpResponse()
+    response.set_cookie("theme", "dark")
+    settlement.delete_cookies(Credentials(rf.get("/")), response)
+    assert "Cache-Control" not in response.headers
 
 
 def test_of_two_ended_sessions_nothing_is_left(torn):

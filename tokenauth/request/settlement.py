@@ -302,7 +302,7 @@ def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None
     count; and what does not verify may be a clock or a rolling deploy. Nor where a token of a
     living session came under the same name: a deletion can't say which of the two it means.
     """
-    presented, ended = credentials.presented, credentials.ended
+    presented, ended, others = credentials.presented, credentials.ended, len(response.cookies)
     over = ended | keep_survivor(credentials, response)
     if is_all_of(presented.read(cookies.ACCESS, cookies.access_place()), ended):
         cookies.put_access(response, None, 0)
@@ -312,7 +312,7 @@ def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None
         cookies.put_refresh(response, None, 0)
     host = credentials.request.get_host()
     cookies.clear_others(response, presented, host, over, ended)
-    if response.cookies:
+    if len(response.cookies) > others:
         cookies.forbid_caching(response)
 
 
