@@ -3,6 +3,7 @@
 Nothing here touches a request or the database.
 """
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.conf import settings
@@ -97,7 +98,7 @@ def delete(response: HttpResponseBase, place: Place) -> None:
 def clear_others(
     response: HttpResponseBase,
     presented: Presentation,
-    host: str,
+    host: Callable[[], str],
     access: set[UUID],
     refresh: set[UUID],
 ) -> None:

@@ -290,7 +290,7 @@ def set_cookies(credentials: Credentials, session: AuthSession, response: HttpRe
     cookies.put_access(response, credentials.access_token, max_age)
     moved = credentials.ended | credentials.sids()  # a session that this one replaces, too
     refresh_moved = credentials.ended if session.step is Step.DEBOUNCE else moved
-    host = credentials.request.get_host()
+    host = credentials.request.get_host  # which may refuse to say
     cookies.clear_others(response, credentials.presented, host, moved, refresh_moved)
     cookies.forbid_caching(response)
 
@@ -310,7 +310,7 @@ def delete_cookies(credentials: Credentials, response: HttpResponseBase) -> None
         ended = ended - credentials.found_ended
     if is_all_of(presented.refresh_tokens, ended):
         cookies.put_refresh(response, None, 0)
-    host = credentials.request.get_host()
+    host = credentials.request.get_host  # which may refuse to say
     cookies.clear_others(response, presented, host, over, ended)
     if len(response.cookies) > others:
         cookies.forbid_caching(response)

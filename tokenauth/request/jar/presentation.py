@@ -3,7 +3,7 @@
 Nothing here touches a request or the database.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from uuid import UUID
@@ -183,7 +183,9 @@ class Presentation:
         is_planted = in_browser and token.place.is_plantable
         return None if is_planted or is_under(path, include_path()) else token
 
-    def left_behind(self, kind: Kind, sids: Collection[UUID], host: str) -> Iterator[Place]:
+    def left_behind(
+        self, kind: Kind, sids: Collection[UUID], host: Callable[[], str]
+    ) -> Iterator[Place]:
         """Give the places, other than today's, where tokens of these sessions may have come from.
 
         None where a token of another session has come under the name: it may be that one's.
@@ -191,7 +193,7 @@ class Presentation:
         today = kind.place()
         places = [place for place, _ in kind.former()]
         if len({token.sid for token in self.read(kind, today)}) > 1 and today.is_plantable:
-            places += [replace(today, domain=domain) for domain in domains_of(host)]
+            places += [replace(today, domain=domain) for domain in domains_of(host())]
         for place in {place.key: place for place in places if place.key != today.key}.values():
             found = {token.sid for token in self.read(kind, place)}
             if found and found <= set(sids):
