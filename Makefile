@@ -35,8 +35,8 @@ test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE
 
 # What knows no database is not repeated on each.
 DATABASE_FREE = test_checks test_conf test_demo test_docs test_harness test_interleavings test_languages \
-  test_layers session/test_devices session/test_rotation session/test_tokens api/test_schema \
-  request/test_bounce request/test_caching request/test_cookies request/test_origins
+  test_layers test_gates test_nginx test_slow_uploads session/test_devices session/test_rotation session/test_tokens api/test_schema \
+  request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins
 DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/%.py)
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
