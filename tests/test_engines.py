@@ -4,8 +4,10 @@ What one of them can't do is left out there, by ``CANNOT`` in tests/engines.py.
 """
 
 import hashlib
+import threading
 from contextlib import suppress
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import time_machine
@@ -25,6 +27,14 @@ GO = "() => { new BroadcastChannel('go').postMessage(''); }"
 LINK = """url => {
     const link = document.body.appendChild(document.createElement("a"));
     link.textContent = link.href = url;
+}"""
+
+FORM = """([action, fields]) => {
+    const form = Object.assign(document.createElement("form"), {action, method: "post"});
+    for (const [name, value] of Object.entries(fields))
+        form.append(Object.assign(document.createElement("input"), {name, value}));
+    form.append(Object.assign(document.createElement("button"), {type: "submit"}));
+    document.body.append(form);
 }"""
 
 pytestmark = pytest.mark.parametrize("server", ["wsgi"], indirect=True)
@@ -185,6 +195,54 @@ def test_a_link_on_another_site_leads_to_the_persons_page(window, tab, server, c
     assert tab.path == "/private/?from=afar"
     assert "Hello alice" in tab.text
     assert row().rotation == bool(pause)
+
+
+class Evil(BaseHTTPRequestHandler):
+    """Another site, whose form takes some turns and tells nobody where it comes from."""
+
+    target = ""
+
+    def do_GET(self):
+        self.answer(200)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        turns = int(self.path.strip("/"))
+        self.answer(307, Location=f"/{turns - 1}" if turns else self.target)
+
+    def answer(self, status, **headers):
+        self.send_response(status)
+        headers |= {"Content-Type": "text/html", "Content-Length": "0"}
+        for name, value in (headers | {"Referrer-Policy": "no-referrer"}).items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def evil():
+    """Another site's server."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Evil) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_no_other_site_signs_anybody_in(window, user, evil, turns):
+    """Firefox says ``Sec-Fetch-Site: none`` of a form after two redirects without a referrer."""
+    Evil.target = f"{window.origin}/auth/api/login/"
+    tab = window.tab()
+    tab.goto(f"{evil}/")
+    tab.evaluate(FORM, [f"{evil}/{turns}", {"username": user.get_username(), "password": PASSWORD}])
+    tab.submit()
+    tab.goto("/whoami/")
+    assert tab.text == "anonymous"
+    assert not AuthSession.objects.exists()
 
 
 @pytest.mark.parametrize("pause", [timedelta(), EXPIRY], ids=["valid", "expired"])
