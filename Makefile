@@ -12,8 +12,12 @@ CHROMIUM := $(shell for name in "$$CHROMIUM" chromium chromium-browser google-ch
 FIREFOX := $(shell command -v firefox-esr)
 WEBKIT := $(shell command -v WebKitWebDriver >/dev/null && command -v Xvfb)
 NPM := $(shell command -v npm)
-# The one package from npm: finds what makes a page hard to use for some people.
+# From npm: what finds pages hard to use for some people, and service workers as sites have them.
+# One installation, because the next would remove what the one before did not save.
 AXE := axe-core@4.14.1
+WORKBOX := 7.4.1
+NODE_PACKAGES := $(AXE) $(addsuffix @$(WORKBOX),workbox-sw workbox-core workbox-routing workbox-strategies)
+NODE := $(VENV)/.$(AXE)-workbox@$(WORKBOX)
 # pyenv's interpreters need not be on the PATH.
 PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*/bin/python)
 
@@ -27,11 +31,11 @@ help: ## Say what there is
 demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
 	$(BIN)/python manage.py demo --port "$(PORT)"
 
-test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(VENV)/.$(AXE))) ## Test on SQLite, and in Chromium, Firefox and WebKitGTK where they are
+test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(NODE))) ## Test on SQLite, and in Chromium, Firefox and WebKitGTK where they are
 	rm -f .coverage*
 	$(COVERED)
 	TOKENAUTH_TEST_USER_MODEL=tests.Member $(COVERED) -m "users and not browser"
-	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(FIREFOX),,, Firefox (firefox-esr not found))$(if $(WEBKIT),,, WebKitGTK (WebKitWebDriver or Xvfb not found))$(if $(NPM),,, axe-core (npm not found))"
+	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(FIREFOX),,, Firefox (firefox-esr not found))$(if $(WEBKIT),,, WebKitGTK (WebKitWebDriver or Xvfb not found))$(if $(NPM),,, axe-core and Workbox (npm not found))"
 
 # What knows no database is not repeated on each.
 DATABASE_FREE = test_checks test_conf test_demo test_docs test_harness test_interleavings test_languages \
@@ -103,9 +107,9 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt | $(BIN)/python
 	$(PIP) $(PINNED) --editable .
 	@touch $@
 
-$(VENV)/.$(AXE): | $(BIN)/python
-	npm install --prefix $(VENV) --no-save --ignore-scripts --no-audit --no-fund --loglevel=error $(AXE) && touch $@ \
-	  || echo "$(AXE) was not installed: the tests that need it will say so"
+$(NODE): | $(BIN)/python
+	npm install --prefix $(VENV) --no-save --ignore-scripts --no-audit --no-fund --loglevel=error $(NODE_PACKAGES) && touch $@ \
+	  || echo "$(NODE_PACKAGES) were not installed: the tests that need them will say so"
 
 $(VENV)/.%: $(VENV)/.installed
 	$(PIP) $(PINNED) --group $*
