@@ -23,7 +23,7 @@ from django.test import RequestFactory
 from demo_project.management.commands.demo import check_port
 from demo_project.promise import refresh_as
 from tests.processes import PATIENCE, ROOT
-from tokenauth.request.cookies import Presented
+from tokenauth.request.cookies import Presented, refresh_place
 from tokenauth.secret import Secret
 from tokenauth.session.tokens import Claims
 
@@ -319,7 +319,7 @@ def test_a_copy_that_is_still_good_is_not_used(alice):
 
 def test_a_server_that_cannot_ask_itself_tells_no_token(rf: RequestFactory):
     """DEBUG's error page shows every frame's variables: none of them may be the token."""
-    token = Presented(Secret("a.secret.token"), Claims(uuid4(), 0, 0, 0))
+    token = Presented(Secret("a.secret.token"), Claims(uuid4(), 0, 0, 0), refresh_place())
     request = rf.post(THIEF, SERVER_PORT=str(free_port()))
     with pytest.raises(RuntimeError) as caught:
         refresh_as("a browser", token, request)

@@ -78,8 +78,8 @@ def sign_in(tab, user):
 
 def reads(tab, words):
     """Tell whether these words are on the page by now."""
-    with suppress(RuntimeError):  # asked between two pages
-        return words in tab.text
+    with suppress(RuntimeError):  # asked between two pages, where there may be no text either
+        return words in (tab.text or "")
     return False
 
 
