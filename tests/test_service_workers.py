@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from tests import urls
 from tests.conftest import leave_out
+from tests.factories import PASSWORD
 from tests.processes import ROOT
 from tests.test_docs import find, js
 from tests.views import name, page
@@ -25,6 +26,7 @@ EXPIRY = timedelta(minutes=16)
 MODULES = ROOT / ".venv/node_modules"
 SCRIPTS = js("service-workers")
 PRELUDE = find(SCRIPTS, "importScripts")
+REFRESH_FIRST = find(SCRIPTS, "refreshFirst")
 FORGET = find(SCRIPTS, "isSignInOrOut")
 PLAIN = PRELUDE + find(SCRIPTS, "isNavigation")
 NAIVE = find(SCRIPTS, "cacheFirst")
@@ -219,6 +221,35 @@ def test_a_form_arrives_through_a_worker(install, clock, script):
     """Sent with an expired token: a worker answers GET alone, or passes on what it is given."""
     tab = install(script)
     tab.goto("/form/")
+    tab.fill(note="an hour's work")
+    clock.shift(EXPIRY)
+    tab.submit()
+    assert "alice wrote: an hour's work" in tab.text
+
+
+@each_worker
+def test_a_form_is_refreshed_before_it_is_sent(install, chromium, clock, script):
+    """For WebKit, which loses the body of a form that is redirected under a worker."""
+    tab = install(script + REFRESH_FIRST)
+    tab.goto("/form/")
+    tab.fill(note="an hour's work")
+    clock.shift(EXPIRY)
+    tab.submit()
+    assert "alice wrote: an hour's work" in tab.text
+    assert {status for method, path, status in chromium.log if path == "/form/"} == {200}
+    assert AuthSession.objects.get().rotation == 1
+
+
+def test_a_form_that_is_refreshed_first_arrives_in_each_engine(settings, window, user, clock):
+    """In WebKit too, where Django would have said 403."""
+    settings.TOKENAUTH_COOKIE_SECURE = False  # WebKit takes no others on http://localhost
+    settings.TEST_WORKER = GOOD["without-workbox"] + REFRESH_FIRST
+    tab = window.tab("/auth/login/")
+    tab.fill(username=user.get_username(), password=PASSWORD)
+    tab.submit("form:has([name=password]) [type=submit]")
+    tab.evaluate(INSTALL)
+    tab.goto("/form/")
+    assert tab.evaluate("!!navigator.serviceWorker.controller")
     tab.fill(note="an hour's work")
     clock.shift(EXPIRY)
     tab.submit()
