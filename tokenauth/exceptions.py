@@ -14,13 +14,8 @@
 No message carries a token, a hash or a key.
 """
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import ParamSpec, TypeVar
 from uuid import UUID
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class TokenAuthError(Exception):
@@ -72,11 +67,3 @@ class TokenReused(SessionEnded):
 
 class TokenMismatched(SessionEnded):
     """The token is genuine, but newer than the database: a restored backup or a leaked key."""
-
-
-def outcome_of(look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | TokenAuthError:
-    """Return what a look at a session, or its rotation, came to, be it an exception."""
-    try:
-        return look(*args, **kwargs)
-    except TokenAuthError as error:
-        return error

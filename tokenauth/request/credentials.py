@@ -6,6 +6,7 @@ All that touches the database is synchronous: the middleware takes it off the ev
 """
 
 import time
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError, outcome_of
+from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
 from tokenauth.session import tokens
@@ -305,6 +306,14 @@ class Credentials:
         self.session = None
         request: Any = self.request
         request.auth_session = None
+
+
+def outcome_of(look: Callable[..., AuthSession], *args: Any, **kwargs: Any) -> Outcome:
+    """Return what a look at a session, or its rotation, came to, be it an exception."""
+    try:
+        return look(*args, **kwargs)
+    except TokenAuthError as error:
+        return error
 
 
 def credentials_of(request: Any) -> Credentials:
