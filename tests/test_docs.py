@@ -183,6 +183,50 @@ def test_the_cors_pages_script_needs_no_right_clock(chromium, user, wrong):
 
 
 @pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+@pytest.mark.parametrize(
+    ("steps", "sent"),
+    [
+        ("later(16); await both();", ["ask", "alice", "alice"]),
+        (
+            "later(16); offline = true; await both(); offline = false; await both();",
+            ["lost", "ask", "alice", "alice"],
+        ),
+        ("later(16); slow(10); await get();", ["anonymous", "ask", "alice"]),
+        (
+            "over = true; await get(); await get();",
+            ["anonymous", "ask", "anonymous", "ask", "anonymous"],
+        ),
+    ],
+    ids=["at-once", "after-a-lost-answer", "set-back-a-little", "signed-out"],
+)
+def test_the_cors_pages_script_sends_nothing_with_an_expired_token(chromium, steps, sent):
+    """But once, where it can't know; then it sends it again. The clock and the server are ours."""
+    world = """
+        let [now, shift, end, offline, over] = [1e12, 0, 0, false, false];
+        const sent = [];
+        Date.now = () => now + shift;
+        const later = (minutes) => { now += minutes * 60000; };
+        const slow = (minutes) => { shift -= minutes * 60000; };
+        async function api(method, path) {
+            const asks = path === "/auth/api/session/";
+            const who = now < end && !over ? "alice" : "anonymous";
+            sent.push(asks ? (offline ? "lost" : "ask") : who);
+            await new Promise((resolve) => setTimeout(resolve));
+            if (offline) throw new TypeError("Failed to fetch");
+            if (asks && !over) end = now + 900000; // its cookie comes with the answer
+            const answer = { access_expires_in: over ? null : 900 };
+            return { status: asks || who === "alice" ? 200 : 401, json: async () => answer };
+        }
+        const get = () => fresh("GET", "/whoami/");
+        const both = () => Promise.allSettled([get(), get()]);
+        await get();
+        sent.length = 0;
+    """
+    script = f"{find(js('cors'), 'function fresh')} {world} {steps} return sent;"
+    assert chromium.tab("/").evaluate(f"(async () => {{ {script} }})()") == sent
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
 def test_the_script_of_the_simplejwt_page_exchanges_the_token_once(chromium):
     """It sends the bearer token, and forgets both."""
     tab = chromium.tab("/")
