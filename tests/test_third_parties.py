@@ -209,9 +209,9 @@ class Proxy:
     def __init__(self, browser):
         self.browser = browser
 
-    def get(self, url, user=""):
+    def get(self, url, user="", **more):
         headers = dict.fromkeys(["Remote-User", "HTTP-Remote-User"], user) if user else {}
-        return self.browser.get(url, headers=headers)
+        return self.browser.get(url, headers=headers | more)
 
     def who(self, user=""):
         return self.get("/whoami/", user).text
@@ -233,6 +233,19 @@ def test_the_header_signs_in_once(proxy):
     session = AuthSession.objects.get()
     assert (session.rotation, session.active) == (0, True)
     assert {name for name, _ in proxy.browser.cookies} >= {ACCESS, REFRESH}
+
+
+@pytest.mark.parametrize("url", ["/whoami/", "/async/whoami/"])
+def test_the_header_proves_nothing_new_where_nobody_is_refreshed(proxy, clock, url):
+    """A script of another origin is not bounced: the same session goes on, and no other begins."""
+    proxy.who("alice")
+    clock.shift(timedelta(minutes=20))
+    from_elsewhere = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}
+    assert proxy.get(url, "alice", **from_elsewhere).text == "alice"
+    session = AuthSession.objects.get()
+    assert (session.rotation, session.active) == (0, True)
+    assert proxy.who("alice") == "alice"
+    assert AuthSession.objects.get().active
 
 
 @pytest.mark.parametrize("lost", [None, "sessionid"], ids=["", "Django's session lost"])

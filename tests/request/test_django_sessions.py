@@ -18,6 +18,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.http import HttpResponse
+from django.test import RequestFactory
 from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -27,6 +28,7 @@ from rest_framework.views import APIView
 from tests import urls, views
 from tests.factories import PASSWORD, StaffFactory
 from tokenauth.models import AuthSession
+from tokenauth.request.credentials import Credentials
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 
@@ -676,3 +678,18 @@ def test_the_test_clients_login_takes_the_sites_backends(client, alice):
     assert client.login(username="alice", password=PASSWORD)
     for _ in range(2):
         assert client.get("/private/").status_code == 200
+
+
+def test_data_that_was_hidden_is_there_once_it_is_known_whose_it_is(client, user):
+    """Who reads before the refresh finds nothing, and after it what is theirs."""
+    client.post("/auth/login/", {"username": user.get_username(), "password": PASSWORD})
+    client.post("/session-data/", {"data": "mine"})
+    request = RequestFactory().get("/", headers={"cookie": client.cookies.output([], "", ";")})
+    request.session = SessionStore(client.cookies["sessionid"].value)
+    with time_machine.travel(timezone.now() + timedelta(minutes=20), tick=False):
+        credentials = Credentials(request)
+        credentials.attach()
+        credentials.unknown = True  # as where it can't be refreshed
+        assert request.session.get("data") is None
+        credentials.refresh(credentials.presented.paired)
+    assert request.session.get("data") == "mine"
