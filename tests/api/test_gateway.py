@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
+from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -53,10 +54,14 @@ def test_a_proxy_is_told_who_is_there(alice, user, django_assert_num_queries):
     assert not answer.cookies
 
 
-async def test_an_async_server_tells_the_same(db):
-    """As far as nobody goes."""
-    answer = await AsyncClient().get(GATEWAY)
-    assert answer.status_code == 401
+def test_an_async_server_tells_the_same(alice, user):
+    """Whose session it is, and nobody's without the cookie."""
+    client = AsyncClient()
+    get = async_to_sync(client.get)  # whose database connection is the test's own
+    assert_nobody(get(GATEWAY))
+    client.cookies.load({ACCESS: alice.cookies[ACCESS].value})
+    answer = get(GATEWAY)
+    assert (answer.status_code, answer["X-Auth-User"]) == (204, str(user.pk))
 
 
 def assert_nobody(answer):
