@@ -23,7 +23,7 @@ PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*
 
 .DELETE_ON_ERROR: # a half-made environment is made again
 
-.PHONY: help demo test test-rest test-all prove lint format types matrix docs screenshots bench mutants clean
+.PHONY: help demo servers test test-rest test-all prove lint format types matrix docs screenshots bench bench-load bench-scale mutants clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,16 +31,20 @@ help: ## Say what there is
 demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
 	$(BIN)/python manage.py demo --port "$(PORT)"
 
-test: $(VENV)/.test $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(NODE))) ## Test on SQLite, and in Chromium, Firefox and WebKitGTK where they are
+servers: $(VENV)/.servers ## Serve the demo beside two resource servers, behind nginx (PORT=8000)
+	$(BIN)/python manage.py servers --port "$(PORT)"
+
+test: $(VENV)/.test $(VENV)/.servers $(if $(CHROMIUM),$(VENV)/.browser $(if $(NPM),$(NODE))) ## Test on SQLite, and in Chromium, Firefox and WebKitGTK where they are
 	rm -f .coverage*
 	$(COVERED)
 	TOKENAUTH_TEST_USER_MODEL=tests.Member $(COVERED) -m "users and not browser"
 	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(FIREFOX),,, Firefox (firefox-esr not found))$(if $(WEBKIT),,, WebKitGTK (WebKitWebDriver or Xvfb not found))$(if $(NPM),,, axe-core and Workbox (npm not found))"
 
 # What knows no database is not repeated on each.
-DATABASE_FREE = test_checks test_conf test_demo test_docs test_harness test_interleavings test_languages \
-  test_layers test_gates test_nginx test_slow_uploads session/test_devices session/test_rotation session/test_tokens api/test_schema \
-  request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins
+DATABASE_FREE = test_benchmarks test_checks test_conf test_demo test_docs test_fastapi test_harness test_interleavings test_key_checks test_languages \
+  test_layers test_gates test_gateway_jwks test_nginx test_servers test_slow_uploads session/test_devices session/test_keys session/test_rotation session/test_tokens api/test_schema \
+  resource/test_authentication resource/test_checks resource/test_expiry resource/test_keys resource/test_middleware resource/test_revocations \
+  resource/test_standalone resource/test_unavailable request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins
 DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/%.py)
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.
@@ -84,8 +88,15 @@ docs: $(VENV)/.docs ## Build the documentation: docs/_build/index.html
 screenshots: $(VENV)/.screenshots ## Take the pictures in docs/images, from the demo
 	$(BIN)/python docs/screenshots.py
 
-bench: $(VENV)/.test $(VENV)/.databases ## Time each query of the admin over a million sessions (PostgreSQL)
-	$(BIN)/python -m benchmarks.admin_list --tries 3
+# Three minutes; COLUMNS="tokenauth session_db" takes two. docs/topics/performance.md
+bench: $(VENV)/.bench ## Compare what a signed-in request costs (COLUMNS="tokenauth session_db", DATABASE=postgresql)
+	$(BIN)/python -m benchmarks.requests --columns "$(COLUMNS)" --database "$(or $(DATABASE),sqlite)"
+
+bench-load: $(VENV)/.bench $(VENV)/.test ## Compare requests per second behind gunicorn (wrk; COLUMNS, DATABASE as above)
+	$(BIN)/python -m benchmarks.load --columns "$(COLUMNS)" $(if $(DATABASE),--database "$(DATABASE)")
+
+bench-scale: $(VENV)/.test $(VENV)/.databases ## Time the admin over ROWS=1000000 sessions, weigh what a refresh writes (PostgreSQL)
+	$(BIN)/python -m benchmarks.scale --tries 3 --rows "$(or $(ROWS),1000000)"
 
 mutants: $(VENV)/.mutants ## Break the code on purpose; list what no test notices (long)
 	$(BIN)/python -m tests.mutants

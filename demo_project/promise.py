@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
-from tokenauth.pages.wording import why_signed_out
+from tokenauth.pages.wording import reason_of
 from tokenauth.request import cookies
 from tokenauth.request.cookies import Presented
 from tokenauth.request.credentials import Credentials, credentials_of
@@ -82,7 +82,7 @@ def caught(
     answers = [refresh_as(THIEVES_BROWSER, copy, request), refresh_as(own_browser, held, request)]
     del STOLEN[session.pk]
     session.refresh_from_db(fields=["revoked_at", "revoke_reason"])
-    why = why_signed_out(credentials_of(request).presented)
+    why = reason_of(credentials_of(request).presented)
     return render(request, "demo/caught.html", {"answers": answers, "ended": session, "why": why})
 
 

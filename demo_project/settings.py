@@ -72,7 +72,6 @@ TOKENAUTH_ADOPT_DJANGO_SESSIONS = False
 
 LOGIN_URL = "tokenauth:login"
 LOGIN_REDIRECT_URL = "private"
-LOGOUT_REDIRECT_URL = "home"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tokenauth.authentication.CookieTokenAuthentication"],
@@ -92,6 +91,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "demo_project.views.admin_elsewhere",
             ],
         },
     },

@@ -17,6 +17,7 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="demo/home.html"), name="home"),
     path("private/", views.private, name="private"),
     path("note/", views.note, name="note"),
+    path("delete-account/", views.delete_account, name="delete_account"),
     path("api/notes/", views.NoteList.as_view(), name="api_notes"),
     *(plays if settings.DEBUG else []),
     path("auth/", include("tokenauth.urls")),

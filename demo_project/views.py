@@ -14,6 +14,8 @@ from rest_framework import generics, permissions, serializers
 from rest_framework.request import Request
 
 from demo_project.models import Note
+from tokenauth.decorators import recent_login_required
+from tokenauth.shortcuts import sign_out
 
 
 class NoteForm(forms.Form):
@@ -21,6 +23,17 @@ class NoteForm(forms.Form):
 
     text = forms.CharField(label="Your note", widget=forms.Textarea(attrs={"rows": 7}))
     rotation = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+
+def admin_elsewhere(request: HttpRequest) -> dict[str, str]:
+    """Say where the admin is on this machine's other name: to the browser, another site.
+
+    One browser can hold both people then; on this name, staff would sign in over Alice.
+    """
+    other = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}
+    host, _, port = request.get_host().partition(":")
+    origin = f"http://{other[host]}:{port}" if host in other and port else ""
+    return {"admin_origin": origin}
 
 
 @login_required
@@ -62,6 +75,19 @@ def saved_message(before: int | None, after: int) -> str:
     if before is None or before == after:
         return "Saved. The access token was still good."
     return "Saved. Your access token expired while you wrote; the session was refreshed on the way."
+
+
+@recent_login_required(max_age=60)
+def delete_account(request: HttpRequest) -> HttpResponse:
+    """Delete the person who is signed in, and sign them out."""
+    if request.method == "POST":
+        user = person(request)
+        name = user.get_username()
+        sign_out(request)
+        user.delete()
+        messages.success(request, f"The account {name} and its notes are deleted.")
+        return redirect("home")
+    return render(request, "demo/delete_account.html")
 
 
 class NoteSerializer(serializers.ModelSerializer[Note]):

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,16 @@ from tokenauth.conf import (
 REFERENCE = Path(__file__).parent / "reference"
 PACKAGE = Path(tokenauth.__file__).parent
 HEADING = re.compile(r"^## `(TOKENAUTH_\w+)`\n\n(?:\*.*\*\n\n)?", re.MULTILINE)
+#: The modules whose messages the page about checks lists.
+CHECKS = (
+    *("checks/site", "checks/policy", "checks/settings", "checks/names", "checks/deployment"),
+    *("checks/issuer", "checks/admin", "checks/sockets", "resource/checks"),
+)
 #: What the values that a message is made of stand for.
 WORDS = {
     "OURS": "tokenauth.middleware.TokenAuthMiddleware",
+    "RESOURCE_MIDDLEWARE": "tokenauth.resource.middleware.ResourceServerMiddleware",
+    "DJANGOS": "django.contrib.auth.middleware.AuthenticationMiddleware",
     "path": "'/auth/'",
     "type(value).__name__": "{type}",
 }
@@ -88,7 +96,7 @@ def checks_page(text: str) -> str:
 def check_sections() -> Iterator[str]:
     """Read the messages out of the source: most need a broken site to be seen."""
     found = {}
-    for call in [*calls("checks"), *calls("deployment")]:
+    for call in chain.from_iterable(map(calls, CHECKS)):
         keywords = {k.arg: k.value for k in call.keywords}
         if {"hint", "id"} <= keywords.keys():
             name = ast.literal_eval(keywords["id"])
@@ -114,6 +122,8 @@ def words(node: ast.expr) -> str:
         return WORDS.get(name, f"{{{name}}}")
     if isinstance(node, ast.BinOp):
         return words(node.left) + (words(node.right) or "…")
+    if isinstance(node, ast.IfExp):
+        return f"{words(node.body)} Or: {words(node.orelse)}"
     return ""
 
 

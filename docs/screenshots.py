@@ -89,7 +89,7 @@ def make_history() -> dict[str, str]:
         who, agent = chance.choice(OTHERS), chance.choice(AGENTS)
         sign_in(who, agent, address, hours, seen, chance.choice(ENDINGS) if ends else "")
     session = sign_in("gudrun", FIREFOX, "203.0.113.9", 24 * 11, 24 * 8, "reuse")
-    site = {"site_name": "example.com", "url": "https://example.com/auth/sessions/"}
+    site = {"site_name": "example.com", "origin": "https://example.com"}
     messages = {name: compose(name, session, site, "gudrun@example.com") for name in NOTICES}
     return {name: str(message.alternatives[0][0]) for name, message in messages.items()}
 
@@ -231,7 +231,7 @@ def alices_tour(page: Page) -> None:
     shoot(page, "login-why")
     enter(page, "alice")
     page.goto("/auth/sessions/")
-    shoot(page, "devices-ended", start="details")
+    shoot(page, "devices-ended", start=".tokenauth-theft")
     page.goto("/auth/demo/lost-answer/")
     press(page.get_by_role("button", name="Lose the next answer"))
     go_on_until(page, "The answer is lost.")
@@ -252,10 +252,10 @@ def admins_tour(page: Page) -> None:
     press(page.get_by_role("link", name="Sign out everywhere"))
     shoot(page, "admin-sign-out", (1280, 420))
     page.goto("/admin/tokenauth/authsession/")
-    press(page.locator("#result_list .field-device_name a").nth(3))
+    press(page.locator("#result_list .field-name a").nth(3))
     shoot(page, "admin-session", WIDE)
     page.goto("/admin/tokenauth/authsession/?q=admin")
-    press(page.locator("#result_list .field-device_name a").first)
+    press(page.locator("#result_list .field-name a").first)
     press(page.get_by_role("button", name="Revoke"))
     shoot(page, "admin-own", (1280, 420))
 

@@ -44,9 +44,9 @@ FETCH = """async ([method, url, json]) => {
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 # Colours that are on their way to others would be judged half-way.
-AUDIT = """async ([rules, exclude]) => {
+AUDIT = """async ([rules, include, exclude]) => {
     document.getAnimations().forEach(animation => animation.finish());
-    const {violations} = await axe.run({exclude}, {runOnly: rules});
+    const {violations} = await axe.run({include, exclude}, {runOnly: rules});
     return violations.flatMap(({id, nodes}) => nodes.map(
         ({target, failureSummary}) => `${id}: ${target}: ${failureSummary.replace(/\\s+/g, " ")}`
     ));
@@ -174,6 +174,11 @@ class Tab:
         """What a person reads."""
         return self.run(self.page.inner_text("body"))
 
+    @property
+    def html(self) -> str:
+        """What the page has become."""
+        return self.run(self.page.content())
+
     def fill(self, **fields: str) -> None:
         """Type into the inputs of these names."""
         for name, value in fields.items():
@@ -210,11 +215,13 @@ class Tab:
         self.run(self.page.set_viewport_size({"width": width, "height": height}))
         self.run(self.page.emulate_media(color_scheme=scheme))
 
-    def audit(self, axe: str, exclude: Sequence[str] = ()) -> list[str]:
-        """Return what axe-core finds wrong with the page, some selectors excluded."""
+    def audit(
+        self, axe: str, exclude: Sequence[str] = (), include: Sequence[str] = ("html",)
+    ) -> list[str]:
+        """Return what axe-core finds wrong with the page, or parts of it, some excluded."""
         if not self.evaluate("'axe' in window"):
             self.evaluate(axe)
-        return self.evaluate(AUDIT, [RULES, list(exclude)])
+        return self.evaluate(AUDIT, [RULES, list(include), list(exclude)])
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other: "Tab", "Shift+Tab", "Enter", "Space"."""

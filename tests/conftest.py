@@ -1,5 +1,6 @@
 """Fixtures: a live server, browsers that visit it, people who use them."""
 
+import asyncio
 import importlib.util
 import os
 import sys
@@ -7,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.utils import CursorWrapper
 
 import tokenauth
@@ -18,6 +20,7 @@ from tests.chromium import Chromium, Window, find_axe, find_executable
 from tests.factories import StaffFactory, UserFactory
 from tests.live import Server, serve
 from tests.processes import PATIENCE
+from tests.redis_server import RedisServer, find_redis, redis_server
 
 
 def pytest_configure() -> None:
@@ -49,20 +52,28 @@ def django_db_modify_db_settings() -> None:
 def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
     """The database, which PostgreSQL drops when its last user has gone: a server that is ending."""
     yield
+    # asgiref's thread for sync code outlives every event loop, and so does its connection.
+    asyncio.run(sync_to_async(connections.close_all)())
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             end = time.monotonic() + PATIENCE
-            while others_in(cursor) and time.monotonic() < end:
+            while (others := others_in(cursor)) and time.monotonic() < end:
                 time.sleep(0.1)
+            assert not others, f"a connection is open since: {others}"
 
 
-def others_in(cursor: CursorWrapper) -> int:
-    """Return how many others are connected to the database."""
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give the connections that are opened from here on the name of the test."""
+    os.environ["PGAPPNAME"] = item.name[:63]
+
+
+def others_in(cursor: CursorWrapper) -> list[str]:
+    """Return in which tests the others connected to the database."""
     cursor.execute(
-        "SELECT count(*) FROM pg_stat_activity"
+        "SELECT application_name FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    return cursor.fetchone()[0]
+    return [name for (name,) in cursor.fetchall()]
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
@@ -142,6 +153,16 @@ def axe() -> str:
             "axe-core was not found: `make test` installs it if there is npm, or set AXE_CORE"
         )
     return file.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis of the test's own: it may be stopped."""
+    program = find_redis()
+    if program is None:
+        leave_out("redis-server was not found: install Redis")
+    with redis_server(program) as server:
+        yield server
 
 
 @pytest.fixture

@@ -102,11 +102,12 @@ SERVERS: dict[str, Callable[[], Any]] = {"wsgi": serve_wsgi, "asgi": serve_asgi}
 
 
 class Server:
-    """A running server: ``kind``, ``port``, and the queries that it made."""
+    """A running server: ``kind``, ``port``, ``pid`` if not this one, and the queries it made."""
 
-    def __init__(self, kind: str, port: int) -> None:
+    def __init__(self, kind: str, port: int, pid: int = 0) -> None:
         self.kind = kind
         self.port = port
+        self.pid = pid
 
     @contextmanager
     def count_queries(self) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Servers in processes of their own: gunicorn on a database of tests, PostgreSQL to pull down."""
+"""Servers in processes of their own: on a database of tests, and PostgreSQL to pull down."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ ROUNDS = int(os.environ.get("TOKENAUTH_ROUNDS", "5"))
 PATIENCE = 300
 
 
-# gunicorn
+# gunicorn and uvicorn
 
 
 @contextmanager
@@ -42,7 +42,25 @@ def gunicorn(*options: str, application: str = "tests.wsgi", **env: str) -> Iter
             pass_fds=[listener.fileno()],
         )
         try:
-            yield Server("gunicorn", listener.getsockname()[1])
+            yield Server("gunicorn", listener.getsockname()[1], process.pid)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+@contextmanager
+def uvicorn(application: str, **env: str) -> Iterator[Server]:
+    """Serve an ASGI application by uvicorn, on the tests' own database."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # clients may queue from here on
+        command = [sys.executable, "-m", "uvicorn", f"--fd={listener.fileno()}", application]
+        process = subprocess.Popen(  # noqa: S603  # our own words
+            [*command, "--log-level=critical", "--lifespan=off", "--timeout-graceful-shutdown=5"],
+            cwd=ROOT,
+            env=os.environ | env,
+            pass_fds=[listener.fileno()],
+        )
+        try:
+            yield Server("uvicorn", listener.getsockname()[1])
         finally:
             process.terminate()
             process.wait(PATIENCE)

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings as site_settings
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib.sessions.backends import signed_cookies
 from django.core.cache.backends.locmem import LocMemCache
@@ -16,7 +17,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from django.views import debug
 
-from tokenauth import checks, deployment
+import tokenauth
+from tokenauth.checks import deployment, names, policy, site, sockets
+from tokenauth.checks import settings as setting_checks
+from tokenauth.middleware import TokenAuthMiddleware
 
 pytestmark = pytest.mark.django_db  # Django's own checks look at the database
 
@@ -26,12 +30,19 @@ OURS = "tokenauth.middleware.TokenAuthMiddleware"
 FUNCTION = f"{__name__}.function_middleware"
 SIGNED_COOKIES = "django.contrib.sessions.backends.signed_cookies"
 
+#: Tried here, though they stand beside those of the keys.
+STREAM = {"E043", "E044"}
+
 REDIS = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": "redis://127.0.0.1:6379",
     }
 }
+
+#: A site with Channels, and a layer for one process.
+SOCKETS = {"INSTALLED_APPS": [*site_settings.INSTALLED_APPS, "channels"]}
+LAYER = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +137,27 @@ def backend(path):
     return {"CACHES": {"default": {"BACKEND": path, "LOCATION": "somewhere"}}}
 
 
+def city(address):
+    """Where an address is, as a site would tell."""
+    return {"192.0.2.7": "Berlin, Germany"}.get(address)
+
+
+class Named:
+    """A site with pages of its own, one of which is somebody's."""
+
+    own = [path("secret/", function_middleware, name="own_secret")]
+    urlpatterns = [
+        path("auth/", include("tokenauth.urls")),
+        path("own/", include((own, "people"))),
+        path("forgotten/", function_middleware, name="forgotten"),
+        path("<int:pk>/password/", function_middleware, name="password_of"),
+    ]
+
+
+def named(**options):
+    return {"ROOT_URLCONF": Named} | ours(**options)
+
+
 class OwnCache(LocMemCache):
     """A site's own, made from Django's."""
 
@@ -155,11 +187,16 @@ CASES = {
     "text-for-count": (ours(MAX_SESSIONS_PER_USER="3"), ["E007"]),
     "flag-for-count": (ours(TRUSTED_PROXY_COUNT=True), ["E007"]),
     "zero-seconds": (ours(ACCESS_TOKEN_LIFETIME=0), ["E008"]),
+    "no-time-for-a-recent-login": (ours(RECENT_LOGIN=0), ["E008"]),
+    "a-text-for-a-recent-login": (ours(RECENT_LOGIN="5m"), ["E007"]),
+    "a-recent-login": (ours(RECENT_LOGIN=timedelta(minutes=5)), []),
     "negative": (ours(GRACE_PERIOD=timedelta(seconds=-1)), ["E008"]),
     "not-a-number": (ours(GRACE_PERIOD=float("nan")), ["E008"]),
     "infinite": (ours(SESSION_LIFETIME=float("inf")), ["E008"]),
     "beyond-the-calendar": (ours(SESSION_LIFETIME=timedelta.max), ["E008"]),
     "unknown-samesite": (ours(COOKIE_SAMESITE="lax"), ["E009"]),
+    "no-issuer": (ours(REVOCATIONS="redis://127.0.0.1"), ["E043"]),
+    "unknown-answer": (ours(REVOCATIONS_DOWN="ignore"), ["E044"]),
     "negative-limit": (ours(MAX_SESSIONS_PER_USER=-1), ["E010"]),
     "no-session-for-anybody": (ours(MAX_SESSIONS_PER_USER=0), ["E010"]),
     "negative-proxies": (ours(TRUSTED_PROXY_COUNT=-1), ["E010"]),
@@ -185,6 +222,18 @@ CASES = {
     "name-with-newline": (ours(REFRESH_COOKIE_NAME="token\n"), ["E015"]),
     "name-with-umlaut": (ours(ACCESS_COOKIE_NAME="zugriffstoken-schlüssel"), ["E015"]),
     "no-name": (ours(ACCESS_COOKIE_NAME=""), ["E015", "W012"]),
+    "origin-with-slash": (ours(RESOURCE_SERVERS=["https://api.example.com/"]), ["E042"]),
+    "origin-with-usual-port": (
+        ours(RESOURCE_SERVERS=["https://api.example.com:443", "http://localhost:80"]),
+        ["E042", "E042"],
+    ),
+    "origin-in-capitals": (ours(RESOURCE_SERVERS=["https://API.example.com"]), ["E042"]),
+    "origin-with-last-dot": (ours(RESOURCE_SERVERS=["https://api.example.com."]), ["E042"]),
+    "origin-with-user": (ours(RESOURCE_SERVERS=["https://me@api.example.com"]), ["E042"]),
+    "origin-without-scheme": (ours(RESOURCE_SERVERS=["api.example.com"]), ["E042"]),
+    "origin-with-wildcard": (ours(RESOURCE_SERVERS=["https://*.example.com"]), ["E042"]),
+    "number-for-origin": (ours(RESOURCE_SERVERS=[443]), ["E042"]),
+    "text-for-origins": (ours(RESOURCE_SERVERS="https://api.example.com"), ["E007"]),
     "unknown-limit": (ours(LOGIN_RATES={"user": "5/m"}), ["E016"]),
     "unreadable-rate": (ours(LOGIN_RATES={"account": "5 per minute"}), ["E016"]),
     "rate-of-nothing": (ours(LOGIN_RATES={"address": "0/m"}), ["E016"]),
@@ -213,6 +262,20 @@ CASES = {
     "adopts-for-ever": (ours(ADOPT_UNTIL=None), ["W007"]),
     "text-for-date": (ours(ADOPT_UNTIL="2030-01-01"), ["E007"]),
     "people-elsewhere": ({"DATABASE_ROUTERS": [AuthRouter()]}, ["E017"]),
+    "label-of-no-module": (ours(ADDRESS_LABEL="nowhere.city"), ["E019"]),
+    "label-of-no-name": (ours(ADDRESS_LABEL=f"{__name__}.country"), ["E019"]),
+    "label-without-a-module": (ours(ADDRESS_LABEL="city"), ["E019"]),
+    "label-that-is-no-function": (ours(ADDRESS_LABEL=f"{__name__}.OURS"), ["E019"]),
+    "label-given-as-a-function": (ours(ADDRESS_LABEL=city), ["E007"]),
+    "change-of-no-name": (named(PASSWORD_CHANGE_URL="own_secret"), ["E020"]),
+    "change-that-needs-a-person": (named(PASSWORD_CHANGE_URL="password_of"), ["E020"]),
+    "reset-of-no-name": (named(PASSWORD_RESET_URL="forgoten"), ["E020"]),
+    "reset-of-no-namespace": (named(PASSWORD_RESET_URL="people:forgotten"), ["E020"]),
+    "neither-has-a-name": (
+        named(PASSWORD_CHANGE_URL="secret", PASSWORD_RESET_URL="forgoten"),
+        ["E020", "E020"],
+    ),
+    "number-for-page": (ours(PASSWORD_CHANGE_URL=5), ["E007"]),
     "plain-http": (ours(COOKIE_SECURE=False), ["W004"]),
     "debug": ({"DEBUG": True}, ["W004"]),
     "cache-of-one-process": (backend("django.core.cache.backends.locmem.LocMemCache"), ["W010"]),
@@ -238,6 +301,9 @@ CASES = {
         {"SIMPLE_JWT": {"ACCESS_TOKEN_LIFETIME": timedelta(hours=2)}},
         ["W014"],
     ),
+    "sockets-without-a-layer": (SOCKETS, ["W033"]),
+    "sockets-without-a-default": (SOCKETS | {"CHANNEL_LAYERS": {"chat": LAYER}}, ["W033"]),
+    "sockets-with-a-layer-in-memory": (SOCKETS | {"CHANNEL_LAYERS": {"default": LAYER}}, ["W034"]),
     "several": (ours(GRACE_PERIOD="1", SESSION_LIFETIME=0, TYPO=1), ["E007", "E008", "W001"]),
 }
 
@@ -265,9 +331,15 @@ GOOD = {
     "former-path": former(REFRESH_COOKIE_PATH="/"),
     "former-include": former(REFRESH_COOKIE_PATH=None, COOKIE_DOMAIN=None),
     "demo": ours(ACCESS_TOKEN_LIFETIME=30, GRACE_PERIOD=5),
+    "origins": ours(RESOURCE_SERVERS=["https://api.example.com", "http://localhost:8001"]),
     "login-rates": ours(LOGIN_RATES={"address": None, "account": "10/15min"}),
     "no-login-rates": ours(LOGIN_RATES=None),
     "limit": ours(MAX_SESSIONS_PER_USER=3, TRUSTED_PROXY_COUNT=2),
+    "sockets-with-redis": SOCKETS
+    | {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}},
+    "sockets-in-development": SOCKETS
+    | ours(COOKIE_SECURE=True)
+    | {"CHANNEL_LAYERS": {"default": LAYER}, "DEBUG": True},
     "memcached": backend("django.core.cache.backends.memcached.PyMemcacheCache"),
     "weak-cache-no-limits": backend("django.core.cache.backends.dummy.DummyCache")
     | ours(LOGIN_RATES={"address": None, "account": None}),
@@ -283,6 +355,13 @@ GOOD = {
     "simplejwts-lifetimes": {"SIMPLE_JWT": {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5)}},
     "refresh-lives-as-long": ours(SESSION_LIFETIME=timedelta(days=30)),
     "samesite-none": ours(COOKIE_SAMESITE="None"),
+    "label": ours(ADDRESS_LABEL=f"{__name__}.city"),
+    "label-by-an-object": ours(ADDRESS_LABEL=f"{__name__}.OwnCache"),
+    "no-label": ours(ADDRESS_LABEL=""),
+    "pages-by-name": named(PASSWORD_CHANGE_URL="people:own_secret", PASSWORD_RESET_URL="forgotten"),
+    "pages-by-path": ours(PASSWORD_CHANGE_URL="/password/", PASSWORD_RESET_URL="/password/new/"),
+    "pages-elsewhere": ours(PASSWORD_CHANGE_URL="https://id.site.test/password"),
+    "no-pages": ours(PASSWORD_CHANGE_URL="", PASSWORD_RESET_URL=None),
     "signed-cookies-not-adopted": {
         "SESSION_ENGINE": SIGNED_COOKIES,
         "TOKENAUTH_ADOPT_DJANGO_SESSIONS": False,
@@ -310,7 +389,7 @@ def test_a_subclass_of_our_middleware_will_do(settings):
     assert found() == []
 
 
-class Extended(checks.TokenAuthMiddleware):
+class Extended(TokenAuthMiddleware):
     """A site's own."""
 
 
@@ -337,12 +416,32 @@ def test_a_sites_own_filter_decides_what_error_reports_show(settings, own_filter
     assert "'__Secure-refresh_token'" in message.msg
 
 
-def test_ids_are_unique_and_each_is_tried():
-    """An id is never given to another message."""
-    sources = [Path(module.__file__).read_text() for module in (checks, deployment)]
-    ids = [name for source in sources for name in re.findall(r'id="tokenauth\.(\w+)"', source)]
-    assert len(ids) == len(set(ids))
-    assert {name for _, names in CASES.values() for name in names} == set(ids)
+def ids_in(*sources):
+    """The ids of the messages that stand there."""
+    return [name for source in sources for name in re.findall(r'id="tokenauth\.([EW]\d+)"', source)]
+
+
+def test_ids_are_unique():
+    """An id is never given to another message, here or on a resource server."""
+    ids = ids_in(*(path.read_text() for path in Path(tokenauth.__file__).parent.rglob("*.py")))
+    assert len(ids) == len(set(ids)) > 60
+
+
+def test_each_is_tried():
+    """The admin, the logins and the keys have tests of their own."""
+    modules = (setting_checks, names, site, policy, deployment, sockets)
+    tried = {name for _, ids in CASES.values() for name in ids}
+    assert tried == {*ids_in(*(Path(module.__file__).read_text() for module in modules)), *STREAM}
+
+
+def test_a_label_whose_module_fails_is_told_with_the_error(settings, tmp_path, monkeypatch):
+    """Whatever that is: no other check is lost by it."""
+    (tmp_path / "broken_labels.py").write_text("open('nowhere.mmdb')")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.TOKENAUTH_ADDRESS_LABEL = "broken_labels.city"
+    (message,) = found()
+    assert message.id == "tokenauth.E019"
+    assert "No such file or directory: 'nowhere.mmdb'" in message.msg
 
 
 def test_manage_py_check_runs_them(settings, capsys):

@@ -1,6 +1,9 @@
 """The commands: remove what ended long ago, end sessions from the shell."""
 
 import io
+import os
+import re
+import sys
 from datetime import timedelta
 
 import pytest
@@ -10,8 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 from tests.factories import SessionFactory, UserFactory
+from tokenauth.management.commands import tokenauth_clear
 from tokenauth.models import AuthSession
 from tokenauth.session.endings import RevokeReason
+from tokenauth.session.keys import SigningKeys
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -86,6 +91,27 @@ def test_rows_are_removed_in_batches(size, batches):
         assert run("tokenauth_clear", f"--batch-size={size}") == "4 sessions removed."
     assert sum("DELETE" in query["sql"] for query in queries) == batches
     assert not AuthSession.objects.exists()
+
+
+def test_each_batch_goes_on_where_the_one_before_stopped():
+    """Or the last ones would wade through what was deleted; those of one moment go all."""
+    moment = timezone.now() - 91 * DAY
+    for _ in range(3):
+        AuthSession.objects.filter(pk=SessionFactory().pk).update(expires_at=moment)
+    with CaptureQueriesContext(connection) as queries:
+        assert run("tokenauth_clear", "--batch-size=2") == "3 sessions removed."
+    selects = [q["sql"] for q in queries if "SELECT" in q["sql"] and "expires_at" in q["sql"]]
+    assert [re.search(r'"?expires_at"?`? >= ', sql) is not None for sql in selects] == [False, True]
+
+
+def test_a_busy_database_gets_a_rest(monkeypatch):
+    """Between two batches, not after the last."""
+    rests = []
+    monkeypatch.setattr(tokenauth_clear.time, "sleep", rests.append)
+    for _ in range(3):
+        ended(revoked_at=91)
+    assert run("tokenauth_clear", "--batch-size=2", "--sleep=0.5") == "3 sessions removed."
+    assert rests == [0.5]
 
 
 # tokenauth_revoke
@@ -167,3 +193,74 @@ def speak(*words):
         return run(*words)
     except CommandError as error:
         return str(error)
+
+
+# tokenauth_key
+
+
+def make_key(*args):
+    """What the command prints, and what it says beside."""
+    call_command(
+        "tokenauth_key", *args, stdout=(out := io.StringIO()), stderr=(err := io.StringIO())
+    )
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("args", "alg"),
+    [
+        ([], "ES256"),
+        (["--type", "ES256"], "ES256"),
+        (["--type", "Ed25519"], "Ed25519"),
+        (["--type", "RS256"], "RS256"),
+    ],
+)
+def test_a_key_is_printed_that_the_setting_takes(args, alg):
+    """On the standard output alone, so that it can go into a file or a vault."""
+    pem, said = make_key(*args)
+    ((kid, made),) = SigningKeys([pem]).public.algorithms.items()
+    assert made == alg
+    assert f"Made the key {kid}." in said
+    assert "TOKENAUTH_SIGNING_KEYS = [" in said
+    assert pem.splitlines()[1] not in said
+    assert pem.startswith("-----BEGIN PRIVATE KEY-----\n")
+    assert pem.endswith("-----END PRIVATE KEY-----\n")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_a_key_is_written_where_its_owner_alone_reads_it(tmp_path, umask):
+    """Whatever the shell's umask is; and the line for the settings names the file."""
+    file = tmp_path / "key.pem"
+    before = os.umask(umask)
+    try:
+        printed, said = make_key("--out", str(file))
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert printed == ""
+    assert f"TOKENAUTH_SIGNING_KEYS = [{str(file)!r}]" in said
+    assert SigningKeys([file]).public.kids[0] in said
+
+
+@pytest.mark.parametrize("is_link", [False, True], ids=["file", "link"])
+def test_no_key_is_written_over(tmp_path, is_link):
+    """Whoever signs in would be signed out; nor through a link that leads nowhere yet."""
+    file = tmp_path / "key.pem"
+    file.symlink_to(tmp_path / "elsewhere") if is_link else file.write_text("in use")
+    with pytest.raises(CommandError, match=r"key\.pem is there already"):
+        make_key("--out", str(file))
+    assert is_link or file.read_text() == "in use"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_key_that_cannot_be_written_is_told(tmp_path):
+    """With the reason."""
+    with pytest.raises(CommandError, match="No such file or directory"):
+        make_key("--out", str(tmp_path / "nowhere" / "key.pem"))
+
+
+def test_no_key_is_made_without_the_library(monkeypatch):
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "tokenauth.session.keys", None)
+    with pytest.raises(CommandError, match=r"pip install 'django-tokenauth\[keys\]'"):
+        make_key()

@@ -25,7 +25,23 @@ DEFAULTS = {
     "ADOPT_UNTIL": None,
     "TRUSTED_PROXY_COUNT": 0,
     "LOGIN_RATES": {"address": "60/m", "account": "10/10m"},
+    "ISSUER": None,
+    "REVOCATIONS": None,
+    "REVOCATION_INTERVAL": timedelta(seconds=0.25),
+    "REVOCATIONS_DOWN": "accept",
+    "RECENT_LOGIN": None,
     "SEND_NOTICES": False,
+    "ADDRESS_LABEL": None,
+    "PASSWORD_CHANGE_URL": None,
+    "PASSWORD_RESET_URL": None,
+    "SIGNING_KEYS": [],
+    "AUDIENCE": None,
+    "ACCESS_CLAIMS": None,
+    "RESOURCE_SERVERS": [],
+    "AUTHORIZATION_SERVER": None,
+    "JWKS_URL": None,
+    "PUBLIC_KEYS": None,
+    "RESOURCE_USER": None,
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)]
 
@@ -51,6 +67,13 @@ def test_a_number_is_a_length_of_time_in_seconds(settings, name):
     """Durations may be numbers, as elsewhere in Django's settings."""
     setattr(settings, f"TOKENAUTH_{name}", 90.5)
     assert getattr(conf, name) == timedelta(seconds=90.5)
+
+
+def test_an_optional_length_of_time_may_be_a_number_too(settings):
+    """In seconds; None is none."""
+    for given, held in ((90.5, timedelta(seconds=90.5)), (None, None)):
+        settings.TOKENAUTH_RECENT_LOGIN = given
+        assert held == conf.RECENT_LOGIN
 
 
 @pytest.mark.parametrize("name", DURATIONS)

@@ -4,12 +4,14 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from html import unescape
 from http.cookiejar import CookieJar
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +39,7 @@ TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=3)
 TOKENAUTH_GRACE_PERIOD = timedelta(seconds=0.5)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 """
-USED_TWICE = "the token of your session was used twice"
+USED_TWICE = "Somebody else may have used your sign-in"
 
 
 def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -60,9 +62,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve_demo(folder: Path) -> Iterator[SimpleNamespace]:
-    """Run ``manage.py demo`` until the block ends."""
-    (folder / "hasty.py").write_text(HASTY)
+def serve_demo(folder: Path, settings: str = "") -> Iterator[SimpleNamespace]:
+    """Run ``manage.py demo`` until the block ends; ``settings`` are lines of Python."""
+    (folder / "hasty.py").write_text(HASTY + settings)
     said, database, port = folder / "said.txt", folder / "demo.sqlite3", free_port()
     env = {
         "DEMO_DATABASE": str(database),
@@ -175,7 +177,7 @@ def test_the_command_says_what_to_try(demo):
     assert "demo-alice" in said
     assert "demo-admin" in said
     addresses = re.findall(r"http://\S+", said.partition("Starting")[0])
-    assert len(addresses) == 6
+    assert len(addresses) == 7
     assert {httpx.URL(address).port for address in addresses} == {demo.port}
 
 
@@ -217,7 +219,7 @@ def test_no_port_at_all_has_a_friendly_message(port):
 # The pages
 
 
-@pytest.mark.parametrize("path", ["/private/", "/note/", THIEF, LOST_ANSWER])
+@pytest.mark.parametrize("path", ["/private/", "/note/", "/delete-account/", THIEF, LOST_ANSWER])
 def test_a_page_for_people_asks_who_one_is(person, path):
     """Nobody is sent to the login page and from there back."""
     response = person.visit(path)
@@ -228,7 +230,7 @@ def test_a_page_for_people_asks_who_one_is(person, path):
 def test_every_link_of_the_home_page_leads_somewhere(alice):
     """No page is missing, and none fails."""
     links = set(re.findall(r'href="(/[^"]*)"', alice.visit("/").text))
-    assert {THIEF, LOST_ANSWER, "/auth/sessions/"} < links
+    assert {THIEF, LOST_ANSWER, "/delete-account/", "/auth/sessions/"} < links
     assert {link: alice.visit(link).status_code for link in links} == dict.fromkeys(links, 200)
 
 
@@ -252,6 +254,44 @@ def test_a_live_site_has_neither_of_the_plays(tmp_path):
     )
     assert "[200, 404, 404] False" in result.stdout
     assert "promise" not in result.stdout
+
+
+# Delete my account
+
+
+def test_an_account_is_deleted_after_a_proof(tmp_path):
+    """Too late, the page asks again, shows what was about to happen, and then does it."""
+    with serve_demo(tmp_path) as demo, closed(Person(demo.port)) as person:
+        client = person.client
+        person.login("alice")
+        form = person.visit("/delete-account/")
+        with closing(sqlite3.connect(demo.database)) as database, database:
+            database.execute(
+                "UPDATE tokenauth_authsession SET authenticated_at = '2026-01-01 00:00:00'"
+            )
+        asked = client.post("/delete-account/", data=fields_of(form) | {"reason": "Moving on"})
+        assert "Confirm that it is you" in asked.text
+        shown = client.post(
+            "/auth/reauthenticate/", data=fields_of(asked) | {"password": "demo-alice"}
+        )
+        assert "Moving on" in shown.text
+        gone = client.post("/delete-account/", data=fields_of(shown))
+        assert gone.url.path == "/"
+        assert "The account alice and its notes are deleted." in gone.text
+        assert person.login("alice").url.path == "/auth/login/"
+
+
+@contextmanager
+def closed(person: Person) -> Iterator[Person]:
+    """A browser, until the block ends."""
+    with closing(person.client):
+        yield person
+
+
+def fields_of(page: httpx.Response) -> dict[str, str]:
+    """The hidden fields of a page's form."""
+    pairs = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page.text)
+    return {name: unescape(value) for name, value in pairs}
 
 
 # Play the thief
@@ -293,7 +333,7 @@ def test_the_thief_ends_the_session_for_both(demo, alice):
     assert USED_TWICE in visit_as_thief(demo, copy)
     assert "a spent refresh token came back" in demo.read()
     alice.login("alice")
-    assert "Ended because its token was used twice" in alice.visit("/auth/sessions/").text
+    assert USED_TWICE in alice.visit("/auth/sessions/").text
     staff = Person(demo.port)
     with closing(staff.client):
         staff.login("admin")

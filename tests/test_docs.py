@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import django.dispatch
 import pytest
 import time_machine
+import yaml
 from django.conf import settings as site
 from django.core.checks import run_checks
 from django.core.management import call_command
@@ -27,6 +29,9 @@ from rest_framework_simplejwt.tokens import AccessToken as BearerToken
 
 from tests import urls
 from tests.factories import PASSWORD, SessionFactory
+from tests.resource import SID
+from tests.resource import token as resource_token
+from tests.resource.issuer import issuer
 from tokenauth import signals
 from tokenauth.models import AuthSession
 from tokenauth.request.bounce import MAX_REQUEST_LINE, MAX_URL
@@ -37,9 +42,10 @@ from tokenauth.urls import urlpatterns as our_urls
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
+PAPERS = ["CONTRIBUTING.md", "SECURITY.md"]
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
-    for page in sorted([README, *DOCS.rglob("*.md")])
+    for page in sorted([README, *map(ROOT.joinpath, PAPERS), *DOCS.rglob("*.md")])
     if "_build" not in page.parts
 }
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -48,7 +54,15 @@ DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 #: Python that is not run as it stands, by the page and a line of it; the reason why not.
 CANNOT_RUN = {
     ("README.md", ""): "parts of a project: test_the_readme_installs",
+    ("docs/how-to/allauth.md", ""): "parts of a project: test_the_allauth_page_installs",
+    ("docs/how-to/websockets.md", "asgi"): "part of a project: test_sockets.py runs it",
     ("docs/how-to/cors.md", "INSTALLED_APPS"): "“...” stands for a site's own, and corsheaders",
+    (
+        "docs/how-to/fastapi.md",
+        "",
+    ): "is run elsewhere: test_the_fastapi_page_is_the_demos_code",
+    ("docs/how-to/resource-server.md", ""): "of two projects: test_the_resource_server_page_works",
+    ("docs/how-to/rotate-keys.md", ""): "a key that is not there: test_key_rotation.py",
     ("docs/how-to/testing.md", ""): "tests, run by pytest: test_the_testing_page_passes",
     ("docs/tutorial.md", ""): "files of a project: test_the_tutorial_keeps_alice_signed_in",
 }
@@ -136,7 +150,9 @@ def test_the_scripts_of_the_javascript_page_work(chromium, user):
         return tab.evaluate(f"(async () => {{ {' '.join(parts)} }})()")
 
     evaluate(api, login)
-    assert tab.run(tab.page.title()) == "This username and password are not right."
+    assert tab.run(tab.page.title()) == (
+        "Please enter a correct username and password. Note that both fields may be case-sensitive."
+    )
     signed_in = evaluate(api, login.replace("correct horse", PASSWORD), who)
     assert signed_in["username"] == user.get_username()
     assert evaluate(refresh, "return refresh();") is True
@@ -286,11 +302,12 @@ def find(codes, name):
         }
     ),
 )
-def test_every_command_line_works(line, user):
+def test_every_command_line_works(line, user, tmp_path, monkeypatch):
     """Those of tokenauth, wherever they stand."""
+    monkeypatch.chdir(tmp_path)  # one writes a file
     program, file, *arguments = line.split()
     assert (program, file) == ("python", "manage.py")
-    call_command(*arguments, stdout=StringIO())
+    call_command(*arguments, stdout=StringIO(), stderr=StringIO())
 
 
 @pytest.mark.parametrize(
@@ -388,7 +405,7 @@ def fill_in(browser, page, **fields):
 
 
 with time_machine.travel(datetime.now(UTC), tick=False) as clock, serve("wsgi") as server:
-    visit = dict(base_url=f"http://127.0.0.1:{server.port}", follow_redirects=True)
+    visit = dict(base_url=f"http://127.0.0.1:{server.port}", follow_redirects=True, timeout=60)
     with httpx.Client(**visit) as browser, httpx.Client(**visit) as admin:
 '''
 
@@ -474,7 +491,7 @@ README_VISIT = """
 def test_the_readme_installs(tmp_path, run):
     """The block under "Install", with a new project's own lists where it says "...", is enough."""
     run("django-admin startproject mysite .")
-    settings_part, urls_part = blocks("README.md", "python")
+    settings_part, urls_part, admin_part = blocks("README.md", "python")
     own = [f"OWN = [*{name}]" for name in ("INSTALLED_APPS", "MIDDLEWARE")]
     code = settings_part.split("MIDDLEWARE", 1)
     appended = f"\n{own[0]}\n{code[0]}\nINSTALLED_APPS = [*OWN, *INSTALLED_APPS[1:]]\n"
@@ -484,6 +501,10 @@ def test_the_readme_installs(tmp_path, run):
         file.write(appended)
     with (tmp_path / "mysite/urls.py").open("a") as file:
         file.write(f"\nOWN = urlpatterns\n{urls_part}\nurlpatterns = [*OWN, *urlpatterns[:-1]]\n")
+        file.write(f"\n{admin_part}\nadmin.site.unregister(User)\n")
+        file.write("admin.site.register(User, MemberAdmin)\n")
+    imports = "from django.contrib.auth.models import User\n"
+    (tmp_path / "mysite/urls.py").write_text(imports + (tmp_path / "mysite/urls.py").read_text())
     run("python manage.py migrate")
     assert "no issues" in run("python manage.py check")
     user = "--username alice --email a@example.com"
@@ -505,6 +526,53 @@ def test_the_testing_page_passes(tmp_path, run):
     options = "--ds=tests.settings -p no:cacheprovider -p no:tokenauth -p tokenauth.pytest_plugin"
     output = run(f"{sys.executable} -m pytest {options} test_page.py")
     assert "10 passed" in output
+
+
+RESOURCE_VISIT = """
+import sys
+import django
+django.setup()
+from django.test import Client
+browser, app = Client(), {"Authorization": f"Bearer {sys.argv[2]}"}
+browser.cookies["access_token"] = sys.argv[1]  # DEBUG is on in a new project
+print(browser.get("/page/").content, browser.get("/api/").json(), Client().get("/api/").status_code)
+print(Client().get("/api/", headers=app).json()["person"], Client().get("/page/")["Location"])
+"""
+
+
+def test_the_resource_server_page_works(tmp_path, run):
+    """A new project with its blocks knows who is there: by keys that it fetches, no database."""
+    page = "docs/how-to/resource-server.md"
+    run("django-admin startproject mysite .")
+    later = ("mysite/people.py", "TOKENAUTH_RESOURCE_USER")
+    for code in blocks(page, "python"):
+        if code.startswith("# mysite/") and not any(word in code for word in later):
+            write_down(tmp_path, code)
+    write_down(tmp_path, "# mysite/settings.py\nDATABASES = {}")
+    write_down(tmp_path, "# mysite/settings.py\nALLOWED_HOSTS = ['testserver']")
+    assert "no issues" in run("python manage.py check")
+    names = {"iss": "https://example.com", "aud": ["https://api.example.com"], "sub": "7"}
+    tokens = [resource_token(**names), resource_token(**names, client_id="app")]
+    with issuer() as server:
+        address = f"TOKENAUTH_JWKS_URL = '{server.origin}/auth/jwks.json'"
+        write_down(tmp_path, f"# mysite/settings.py\n{address}")
+        (tmp_path / "visit.py").write_text(RESOURCE_VISIT)
+        command = shlex.join([sys.executable, "visit.py", *tokens])
+        said = run(command, DJANGO_SETTINGS_MODULE="mysite.settings").splitlines()
+        assert [line for line in said if "Unauthorized" not in line] == [
+            f"b'Hello, person 7' {{'person': '7', 'session': '{SID}'}} 401",
+            "7 https://example.com/auth/login/?next=http%3A//testserver/page/",
+        ]
+
+
+def test_the_fastapi_page_is_the_demos_code():
+    """Which test_fastapi.py attacks, and `make servers` runs: to the letter, and all of it."""
+    _, *code = blocks("docs/how-to/fastapi.md", "python")
+    folder = ROOT / "demo_project/servers/weather"
+    files = {path: path.read_text() for path in folder.glob("*.py")}
+    shown = [f"# weather/{path.name}\n{text}" for path, text in files.items()]
+    assert [block for block in code if block not in shown] == []
+    assert len(code) == 4
 
 
 RUNNER_TEST = """
@@ -667,7 +735,81 @@ def test_a_bearer_token_is_exchanged_for_cookies(client, user):
     assert client.get("/me/").json()["session"] == str(AuthSession.objects.get().pk)
 
 
+# What others show of the checkout
+
+
+@pytest.fixture(scope="module")
+def pyproject():
+    """What `pip` reads."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+#: Where a link or a picture of a page leads, in Markdown and in HTML.
+TARGET = re.compile(r'\]\(([^)\s]+)|\b(?:src|srcset|href)="([^"\s]+)')
+
+
+def test_every_link_of_the_readme_works_on_a_package_index(pyproject):
+    """There it is the wheel's description, and nothing lies beside it."""
+    text = README.read_text(encoding="utf-8")
+    here = ["".join(found) for found in TARGET.findall(text)]
+    hook = pyproject["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for step in hook["substitutions"]:
+        text = re.sub(step["pattern"], step["replacement"], text)
+    there = ["".join(found) for found in TARGET.findall(text)]
+    home = pyproject["project"]["urls"]["Homepage"]
+    inside = [pair for pair in zip(here, there, strict=True) if "://" not in pair[0]]
+    assert any(target.startswith(f"{home}/raw/HEAD/docs/images/") for _, target in inside)
+    for relative, target in inside:
+        folder = "raw" if relative.endswith((".png", ".svg")) else "blob"
+        assert target == f"{home}/{folder}/HEAD/{relative}"
+        assert (ROOT / relative.partition("#")[0]).exists()
+
+
+def test_the_projects_addresses_are_of_one_repository(pyproject):
+    """And what they name of the checkout is there."""
+    home = pyproject["project"]["urls"]["Homepage"]
+    for address in pyproject["project"]["urls"].values():
+        assert f"{address}/".startswith(f"{home}/")
+        _, in_the_checkout, file = address.partition("/blob/HEAD/")
+        assert not in_the_checkout or (ROOT / file).exists()
+
+
+def test_a_report_asks_for_versions_and_checks_and_for_no_secret():
+    """The forms are such as the host of the repository can read."""
+    folder = ROOT / ".github" / "ISSUE_TEMPLATE"
+    forms = {file.stem: yaml.safe_load(file.read_text("utf-8")) for file in folder.glob("*.yml")}
+    assert forms.pop("config") == {"blank_issues_enabled": False}
+    for form in forms.values():
+        assert {"name", "description", "body"} <= form.keys()
+        fields = [part for part in form["body"] if part["type"] != "markdown"]
+        assert len({field["id"] for field in fields}) == len(fields)
+        assert all(field["attributes"]["label"] for field in fields)
+    bug = forms["bug"]["body"]
+    required = {part["id"] for part in bug if part.get("validations", {}).get("required")}
+    assert {"happened", "versions", "check"} <= required
+    assert any("Never paste cookies" in part["attributes"].get("value", "") for part in bug)
+
+
 # Lists
+
+
+def test_every_make_target_stands_in_contributing():
+    """Each that `make` lists, and no other."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    named = re.findall(r"\| `make ([a-z-]+)` \|", PAGES["CONTRIBUTING.md"])
+    assert sorted(named) == sorted({*targets} - {"help"})
+
+
+#: Pages to read from the beginning to the end.
+READ_THROUGH = {page for page in PAGES if page.startswith(("docs/how-to/", "docs/topics/"))}
+
+
+@pytest.mark.parametrize("page", sorted(READ_THROUGH))
+def test_a_sentence_is_not_interrupted_by_the_name_of_its_test(page):
+    """The tests of a section are named at its end, in a line of their own."""
+    paragraphs = BLOCK.sub("", PAGES[page]).split("\n\n")
+    named = [text for text in paragraphs if re.search(r"`tests?[_/]\w+[`/.]", text)]
+    assert [text for text in named if not text.startswith("Shown by `")] == []
 
 
 def test_what_the_code_knows_stands_in_the_reference(run):
@@ -721,6 +863,9 @@ def test_the_answers_are_those_of_the_reference(client, user):
     """The JSON on the page has the fields that the API gives."""
     login, signed_in, refreshed, error = map(json.loads, blocks("docs/reference/urls.md", "json"))
     wrong = client.post("/auth/api/login/", login, "application/json")
+    # The page shows what a site says whose people sign in by a username.
+    name = type(user)._meta.get_field(type(user).USERNAME_FIELD).verbose_name
+    error["detail"] = error["detail"].replace("username", str(name))
     assert (wrong.status_code, wrong.json()) == (401, error)
     right = login | {"username": user.get_username(), "password": PASSWORD}
     assert keys(client.post("/auth/api/login/", right, "application/json").json()) == keys(

@@ -6,6 +6,7 @@ afterwards they are signed in as before.
 
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Thread
@@ -125,8 +126,11 @@ class Visitor(Thread):
     def run(self):
         while not self.leaves:
             begin, seen = monotonic(), len(self.browser.history)
-            self.browser.get("/whoami/")
-            self.visits.append((begin, monotonic(), self.browser.history[seen:]))
+            # A server may close a connection that was kept, just as it is used again: browsers
+            # then ask once more.
+            with suppress(httpx.RemoteProtocolError):
+                self.browser.get("/whoami/")
+                self.visits.append((begin, monotonic(), self.browser.history[seen:]))
 
     def leave(self):
         self.leaves = True

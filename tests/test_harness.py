@@ -175,7 +175,7 @@ def test_changed_settings_reach_a_running_server(browser):
 def test_a_server_leaves_no_thread_behind(kind, transactional_db):
     """Closing a server ends its threads, with clients still connected."""
     before = set(threading.enumerate())
-    with serve(kind) as server, httpx.Client() as client:
+    with serve(kind) as server, httpx.Client(timeout=60) as client:
         client.get(f"http://127.0.0.1:{server.port}/count/")
     assert [t for t in threading.enumerate() if t not in before and not t.daemon] == []
 

@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 #: What is ours on a page of the admin.
-OURS = ".tokenauth-chart, .tokenauth-user-sessions, .submit-row, .delete-confirmation #content"
+OURS = ".tokenauth, .submit-row"
 #: What has the focus: which element of the page, its name, where it is, whether one sees that.
 FOCUS = """ours => {
     const element = document.activeElement;

@@ -10,22 +10,27 @@ import html
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import django as django_package
 import pytest
 import time_machine
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.cache import cache
+from django.http import HttpResponse
 from django.template.base import Lexer, TokenType
-from django.test import Client, RequestFactory
+from django.test import Client, RequestFactory, override_settings
+from django.urls import path as route
 from django.urls import reverse
 from django.utils import timezone, translation
-from django.utils.timesince import timesince
 from django.utils.translation.template import templatize
 
 import tokenauth
 from tests.factories import PASSWORD, SessionFactory
 from tests.pages.test_devices_page import AGENTS
+from tests.urls import urlpatterns as site_urls
+from tokenauth.decorators import recent_login_required
 from tokenauth.models import AuthSession
 from tokenauth.pages import notices, wording
 from tokenauth.pages.views import PER_PAGE
@@ -386,6 +391,66 @@ def warning_in_the_admin(reader, user):
     return reader.post(reverse("admin:tokenauth_authsession_changelist"), data, secure=True)
 
 
+def was_it_you(reader, user):
+    sign_in(reader, user)
+    make_sessions(user)
+    other = AuthSession.objects.active().order_by("created_at").last()
+    return reader.get(reverse("tokenauth:session_revoke", args=[other.pk]), secure=True)
+
+
+def login_page_while_signed_in(reader, user):
+    sign_in(reader, user)
+    return login_page(reader, user)
+
+
+def reauthentication_page(reader, user, note=None, wait=timedelta(0)):
+    """After a mistake; with a note, of a form that waits, then what becomes of it."""
+    urls = [route("recent/", recent_login_required(page_of_a_site))]
+    with override_settings(ROOT_URLCONF=type("Site", (), {"urlpatterns": urls + site_urls})):
+        sign_in(reader, user)
+        AuthSession.objects.update(authenticated_at=None)
+        cache.clear()
+        if note is None:
+            data = {"password": "wrong"}
+            return reader.post(reverse("tokenauth:reauthenticate"), data, secure=True)
+        asked = reader.post("/recent/", {"note": note, "pin": "1234"}, secure=True)
+        waiting = re.search(r'name="interrupted" value="([^"]+)"', asked.text)
+        if waiting is None:
+            return asked
+        with time_machine.travel(NOON + wait, tick=False):
+            data = {"password": PASSWORD, "interrupted": html.unescape(waiting[1])}
+            return reader.post(reverse("tokenauth:reauthenticate"), data, secure=True)
+
+
+def reauthentication_page_without_password(reader, user):
+    sign_in(reader, user)
+    user.set_unusable_password()
+    user.save()
+    AuthSession.objects.update(auth_hash=user.get_session_auth_hash())
+    return reader.get(reverse("tokenauth:reauthenticate"), secure=True)
+
+
+def page_of_a_site(request):
+    return HttpResponse()
+
+
+ALL_OF_ALICE_IN_FRENCH = " ".join(
+    [
+        "Toutes les sessions de l’utilisateur alice prendront fin immédiatement,",
+        "sur tous les appareils.",
+    ]
+)
+TOO_MUCH = (
+    " ".join(
+        [
+            "Was Sie gerade abgeschickt haben, wurde nicht aufbewahrt.",
+            "Schicken Sie es danach noch einmal ab.",
+        ]
+    ),
+    "Ce que vous venez d’envoyer n’a pas été conservé. Envoyez-le de nouveau ensuite.",
+    "Lo que acaba de enviar no se ha conservado. Envíelo de nuevo después.",
+    "你刚才提交的内容没有保留。请在确认后重新提交。",
+)
 #: Each page, and a piece of it in each language.
 PAGES = {
     "login-page": (
@@ -421,7 +486,53 @@ PAGES = {
         "Sie wurden abgemeldet, weil Mitarbeiter dieser Website Ihre Sitzung beendet haben.",
         "Vous avez été déconnecté parce que l’équipe de ce site a mis fin à votre session.",
         "Se cerró su sesión porque el personal de este sitio la finalizó.",
-        "你已被注销，因为本站工作人员结束了你的会话。",
+        "由于本站工作人员结束了你的会话，你已退出登录。",
+    ),
+    "login-page-while-signed-in": (
+        login_page_while_signed_in,
+        "Mit einem anderen Konto anmelden",
+        "Se connecter avec un autre compte",
+        "Iniciar sesión con otra cuenta",
+        "登录其他账户",
+    ),
+    "reauthentication": (
+        reauthentication_page,
+        "Bestätigen Sie, dass Sie es sind",
+        "Confirmez votre identité",
+        "Confirme que es usted",
+        "确认是你本人",
+    ),
+    "reauthentication-without-password": (
+        reauthentication_page_without_password,
+        "Abmelden und neu anmelden",
+        "Se déconnecter et se reconnecter",
+        "Cerrar sesión y volver a iniciarla",
+        "退出并重新登录",
+    ),
+    "reauthentication-with-too-much": (
+        partial(reauthentication_page, note="x" * 70_000),
+        *TOO_MUCH,
+    ),
+    "what-waited": (
+        partial(reauthentication_page, note="x"),
+        "Jetzt absenden",
+        "Envoyer maintenant",
+        "Enviar ahora",
+        "立即提交",
+    ),
+    "what-waited-too-long": (
+        partial(reauthentication_page, note="x", wait=timedelta(minutes=11)),
+        "Noch einmal absenden",
+        "Envoyer de nouveau",
+        "Enviar de nuevo",
+        "重新提交",
+    ),
+    "was-it-you": (
+        was_it_you,
+        "Waren Sie das?",
+        "Était-ce bien vous ?",
+        "¿Ha sido usted?",
+        "是你本人登录的吗？",
     ),
     "devices-page": (devices_page, "Ihre Geräte", "Vos appareils", "Sus dispositivos", "你的设备"),
     "devices-page-after-signing-out-elsewhere": (
@@ -429,7 +540,7 @@ PAGES = {
         "Von 5 Geräten abgemeldet.",
         "5 appareils déconnectés.",
         "Se ha cerrado la sesión en 5 dispositivos.",
-        "已注销 5 台设备。",
+        "已在 5 台设备上退出登录。",
     ),
     "devices-page-of-many": (
         devices_page_of_many,
@@ -447,10 +558,17 @@ PAGES = {
     ),
     "admin-list-of-all": (
         admin_page("tokenauth_authsession_changelist", status="all"),
-        "Token zweimal verwendet",
-        "jeton utilisé deux fois",
-        "token usado dos veces",
-        "令牌被使用了两次",
+        "Diebstahl: an zwei Orten verwendet",
+        "vol : utilisée depuis deux endroits",
+        "robo: usada desde dos lugares",
+        "盗用：令牌在两处被使用",
+    ),
+    "admin-search": (
+        admin_page("tokenauth_authsession_changelist", q="nobody"),
+        "unter allen suchen",
+        "chercher parmi toutes les sessions",
+        "buscar entre todas",
+        "在全部会话中查找",
     ),
     "admin-session": (
         admin_page("tokenauth_authsession_change", own=True),
@@ -464,7 +582,7 @@ PAGES = {
         "Wer das Token vorgelegt hat, das sie beendet hat",
         "Qui a présenté le jeton qui y a mis fin",
         "Quién presentó el token que la finalizó",
-        "谁出示了使其结束的令牌",
+        "出示令牌使会话结束的一方",
     ),
     "admin-user": (
         admin_page("auth_user_change"),
@@ -476,16 +594,16 @@ PAGES = {
     "admin-sign-out": (
         admin_page("auth_user_sign_out"),
         "Alle Sitzungen von alice enden sofort, auf jedem Gerät.",
-        "Toutes les sessions de alice prendront fin immédiatement, sur tous les appareils.",
+        ALL_OF_ALICE_IN_FRENCH,
         "Todas las sesiones de alice finalizarán de inmediato, en todos los dispositivos.",
         "alice 在所有设备上的全部会话将立即结束。",
     ),
     "warning-in-the-admin": (
         warning_in_the_admin,
-        "Die Sitzung, mit der Sie angemeldet sind, ist darunter.",
-        "La session par laquelle vous êtes connecté en fait partie.",
-        "La sesión con la que ha iniciado sesión está entre ellas.",
-        "其中包括你当前登录所用的会话。",
+        "6 aktive Sitzungen enden sofort. Die Sitzung, mit der Sie angemeldet sind, ist darunter.",
+        "6 sessions actives prendront fin immédiatement. Votre session actuelle en fait partie.",
+        "6 sesiones activas finalizarán de inmediato. Entre ellas está su sesión actual.",
+        "6 个有效会话将立即结束。 其中包括你当前登录所用的会话。",
     ),
 }
 
@@ -512,7 +630,7 @@ def test_english_that_is_left_is_found(site, user):
 def test_an_e_mail_is_in_its_owners_language(name, site, user, language):
     """Subject, plain text and HTML."""
     session = SessionFactory(user=user)
-    place = {"site_name": "Site", "url": "https://app.site.test/"}
+    place = {"site_name": "Site", "origin": "https://app.site.test"}
     with translation.override(language):
         message = notices.compose(name, session, place, "alice@site.test")
     ((page, _),) = message.alternatives
@@ -524,20 +642,20 @@ def test_an_e_mail_is_in_its_owners_language(name, site, user, language):
     assert english_left(pieces, language) == []
 
 
-WRONG = {
-    "de": "Benutzername und Passwort stimmen nicht.",
-    "fr": "Ce nom d’utilisateur et ce mot de passe ne sont pas corrects.",
-    "es": "Este nombre de usuario y esta contraseña no son correctos.",
-    "zh-hans": "用户名和密码不正确。",
-    "en": "This username and password are not right.",
-}
+def wrong_password(language):
+    """What Django's own login form says."""
+    with translation.override(language):
+        return AuthenticationForm().get_invalid_login_error().messages[0]
 
 
-@pytest.mark.parametrize("language", WRONG)
+@pytest.mark.parametrize("language", [*LANGUAGES, "en"])
 def test_an_error_of_the_api_is_in_the_readers_language(reader, user, language):
     """The code is not: it is for programs."""
     answer = sign_in(reader, user, "wrong", "api_login")
-    assert answer.json() == {"detail": WRONG[language], "code": "authentication_failed"}
+    assert answer.json() == {
+        "detail": wrong_password(language),
+        "code": "authentication_failed",
+    }
     refused = sign_in(reader, user, "wrong", "api_login").json()
     too_many = "Too many sign-ins have failed."
     known = too_many if language == "en" else compiled(language).gettext(too_many)
@@ -545,7 +663,7 @@ def test_an_error_of_the_api_is_in_the_readers_language(reader, user, language):
     assert refused["code"] == "throttled"
 
 
-@pytest.mark.parametrize("language", WRONG)
+@pytest.mark.parametrize("language", [*LANGUAGES, "en"])
 def test_an_error_of_the_refresh_url_is_in_the_readers_language(reader, language):
     """It is no view of REST framework's."""
     answer = reader.post(reverse("tokenauth:refresh"), secure=True).json()
@@ -555,16 +673,17 @@ def test_an_error_of_the_refresh_url_is_in_the_readers_language(reader, language
 
 
 @pytest.mark.parametrize(
-    ("language", "text"),
+    ("language", "one", "several"),
     [
-        ("de", "{} her"),  # "vor" would need "Tagen", and Django says "Tage"
-        ("fr", "il y a {}"),
-        ("es", "hace {}"),
-        ("zh-hans", "{}前"),
+        ("de", "vor 1 Tag", "vor 3 Tagen"),
+        ("fr", "il y a 1\xa0jour", "il y a 3\xa0jours"),
+        ("es", "hace 1\xa0día", "hace 3\xa0días"),
+        ("zh-hans", "1 天前", "3 天前"),
     ],
 )
-def test_how_long_ago_something_was_is_grammatical(language, text):
-    """Our words around Django's."""
-    moment = timezone.now() - timedelta(days=3, minutes=1)
+def test_how_long_ago_something_was_is_grammatical(language, one, several):
+    """In the case that each language asks for."""
+    now = timezone.now()
     with translation.override(language):
-        assert wording.ago(moment) == text.format(timesince(moment, depth=1))
+        said = [wording.ago(now - timedelta(days=days, minutes=1)) for days in (1, 3)]
+    assert said == [one, several]

@@ -15,27 +15,51 @@ from tokenauth.shortcuts import sign_in
 #: The floors: a room may import what stands on a floor below its own, and, on its own floor, what
 #: stands before it in the same folder.
 FLOORS = [
-    ["conf exceptions secret signals"],
-    ["session: rotation tokens users devices contention django_sessions endings transitions"],
-    ["models"],
+    ["conf exceptions lazy secret signals"],
     [
-        "request.django_sessions: store keys adoption owner signals",
+        "session.jwt: form jwk claims access_claims site_claims",
+        "session.database: batches contention prepared",
+        "session: rotation keys tokens users devices django_sessions endings transitions",
+    ],
+    ["models"],
+    ["session.revocations: stream telling rows publishing doors"],
+    [
+        "request.django_sessions: store keys adoption owner signals following",
         "request.jar: places presentation",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
-    ["middleware authentication decorators shortcuts"],
-    ["pages: forms wording notices views", "api: answers views gateway schema"],
+    ["sockets: connection handshake looking telling registry doors"],
+    ["middleware authentication shortcuts channels"],
+    ["stepup: recency challenges interrupted allauths"],
+    ["permissions"],
     [
-        "admin: staff listing activity chart users sessions",
-        "sessions views former_cookies checks deployment urls apps testing pytest_plugin",
-        "management.commands: tokenauth_clear tokenauth_revoke",
+        "pages: forms links redirects wording notices reauthentication views",
+        "api: answers views gateway schema jwks",
+    ],
+    ["mixins decorators"],
+    [
+        "admin: staff columns searching listing activity chart users sessions",
+        "sessions views urls",
+        "checks: settings names site policy deployment issuer admin sockets",
+    ],
+    [
+        "apps testing pytest_plugin",
+        "templatetags: tokenauth",
+        "management.commands: tokenauth_clear tokenauth_key tokenauth_revoke",
+    ],
+    [
+        "resource.keys: fetching verifying published",
+        "resource: revocations users credentials expiry middleware authentication checks apps",
     ],
 ]
 #: Nothing in here touches the ORM or a person.
 PURE = {
-    *("conf", "exceptions", "signals"),
+    *("conf", "exceptions", "lazy", "signals"),
     *("request.jar.places", "request.jar.presentation", "request.cookies"),
-    *("session.tokens", "session.devices", "session.rotation"),
+    *("session.tokens", "session.keys", "session.devices", "session.rotation"),
+    *("session.jwt.form", "session.jwt.jwk", "session.jwt.claims", "session.jwt.access_claims"),
+    *("session.revocations.stream", "resource.revocations", "sockets.connection"),
+    "stepup.recency",
 }
 
 
@@ -143,8 +167,10 @@ def test_the_graph_that_was_read_is_the_real_one():
     """The reader above sees relative, absolute and late imports."""
     assert neighbours("conf") == neighbours("exceptions") == neighbours("signals") == set()
     assert {"conf", "signals", "session.rotation"} <= neighbours("session.transitions")
-    assert {"checks", "signals", "api.schema", "pages.notices"} <= neighbours("apps")
-    assert {"conf", "session.contention"} <= neighbours("management.commands.tokenauth_clear")
+    assert {"checks.site", "signals", "api.schema", "pages.notices"} <= neighbours("apps")
+    assert {"conf", "session.database.contention"} <= neighbours(
+        "management.commands.tokenauth_clear"
+    )
 
 
 @pytest.mark.parametrize("room", [r for r in PLACES if "." in r])
@@ -161,10 +187,31 @@ def test_what_is_pure_knows_no_database(module):
     assert [name for name in imports(module) if name.startswith(forbidden)] == []
 
 
+def reach(module):
+    """The modules that a module imports, and those that these import, to the end."""
+    found, new = set(), {module}
+    while new:
+        found |= new
+        new = {other for one in new for other in neighbours(one)} - found
+    return found
+
+
+@pytest.mark.parametrize("module", [module for module in TREES if module.startswith("resource.")])
+def test_a_resource_server_needs_no_model(module):
+    """It has no tables of ours, and perhaps no database."""
+    assert "models" not in reach(module)
+
+
 def test_only_one_module_touches_simplejwt():
     """It is barely maintained: the day it goes, one file changes."""
     packages = {module: {name.split(".")[0] for name in imports(module)} for module in TREES}
     assert users_of({"rest_framework_simplejwt", "jwt"}, packages.get) == {"session.tokens"}
+
+
+def test_only_one_module_touches_joserfc():
+    """What a key is, is read in one place; and a site without keys needs no library for them."""
+    packages = {module: {name.split(".")[0] for name in imports(module)} for module in TREES}
+    assert users_of({"joserfc", "cryptography"}, packages.get) == {"session.keys"}
 
 
 def test_token_cookies_are_set_in_one_place():

@@ -10,11 +10,13 @@ from django.utils import timezone
 
 from tests.factories import UserFactory
 from tests.pages.test_devices_page import AGENTS
+from tokenauth.models import AuthSession
 from tokenauth.session.devices import kind_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BEFORE, AFTER = "0002_django_session", "0003_device_and_reuse"
+BEFORE, AFTER, NEWEST = "0002_django_session", "0003_device_and_reuse", "0006_authenticated_at"
+UNDATED = "0005_told"
 
 
 def migrate(name):
@@ -69,3 +71,58 @@ def test_the_migration_can_be_taken_back(old):
     new.objects.create(**session_of(UserFactory(), AGENTS["Firefox on Linux"]))
     assert migrate(BEFORE).objects.count() == 1
     assert get_user_model().objects.count() == 1
+
+
+def test_nobody_has_proved_anything_to_a_session_of_before(old):
+    """They are asked once more: a million rows are not written for that."""
+    session = migrate(UNDATED).objects.create(**session_of(UserFactory(), ""))
+    assert migrate(NEWEST).objects.get(pk=session.pk).authenticated_at is None
+
+
+def indexes(model):
+    """The columns of each index, and how PostgreSQL compares them where that is not as ever."""
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE %s", ["%_ops)"])
+            return columns_of(found), [row for row in cursor.fetchall() if "tokenauth" in row[0]]
+    return columns_of(found), []
+
+
+def columns_of(constraints):
+    """Without the primary key, which SQLite calls no index."""
+    return sorted(
+        c["columns"]
+        for c in constraints.values()
+        if (c["index"] or c["unique"]) and not c["primary_key"]
+    )
+
+
+def fillfactor(model):
+    """How full PostgreSQL makes a page."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [model._meta.db_table])
+        return cursor.fetchone()[0]
+
+
+def test_no_index_has_what_every_rotation_writes(old):
+    """There are those of the model and no others, with rows in the table; and back."""
+    before = migrate(AFTER)
+    before.objects.create(**session_of(UserFactory(), AGENTS["Firefox on Linux"]))
+    had = indexes(before)
+    now = migrate(NEWEST)
+    columns, others = indexes(now)
+    assert others == []
+    assert [column for column in columns if {"last_seen_at", "rotated_at"} & set(column)] == []
+    declared = [list(index.fields) for index in AuthSession._meta.indexes]
+    declared = [["user_id" if c == "user" else c for c in fields] for fields in declared]
+    assert columns == sorted([["adopted_from"], *declared])
+    assert indexes(migrate(AFTER)) == had
+    assert now.objects.count() == 1
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has HOT updates")
+def test_a_page_has_room_for_the_next_version_of_a_row(old):
+    """A rotation that changes no index is told to none of them."""
+    assert fillfactor(migrate(NEWEST)) == ["fillfactor=85"]
+    assert fillfactor(migrate(AFTER)) is None

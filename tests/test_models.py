@@ -1,6 +1,7 @@
 """The session: start, look up, rotate, revoke, confirm; each one statement, on any database."""
 
 import logging
+import pickle
 import re
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 import time_machine
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db.backends.utils import CursorWrapper
 from django.template.defaultfilters import pprint
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -29,10 +31,11 @@ from tokenauth.exceptions import (
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
 from tokenauth.session import devices, tokens
-from tokenauth.session.contention import TRIES
+from tokenauth.session.database.batches import BATCH
+from tokenauth.session.database.contention import TRIES
 from tokenauth.session.endings import RevokeReason
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import BATCH, AuthSessionManager
+from tokenauth.session.transitions import AuthSessionManager
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -134,6 +137,7 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "issued_at": NOW,
         "confirmed": False,
         "created_at": NOW,
+        "authenticated_at": NOW,
         "last_seen_at": NOW,
         "expires_at": NOW + 30 * DAY,
         "absolute_expires_at": NOW + 180 * DAY,
@@ -148,6 +152,7 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "revoke_reason": "",
         "reuse_ip_address": None,
         "reuse_user_agent": "",
+        "told": None,
     }
     assert started.active
 
@@ -184,9 +189,10 @@ def test_no_header_keeps_anybody_from_signing_in(user, rf, meta):
     assert len(fresh(started).user_agent) <= 512
 
 
-def test_a_session_goes_by_its_id(session):
-    """In a log or a shell it can be told from others, and found."""
-    assert (str(session), repr(session)) == (str(session.pk), f"<AuthSession {session.pk}>")
+def test_a_session_goes_by_its_person_and_in_a_shell_by_its_id(session, user):
+    """Staff know it by the one; in a shell it can be told from others, and found."""
+    assert str(session) == f"{user.get_username()}, Unknown device"
+    assert repr(session) == f"<AuthSession {session.pk}>"
 
 
 def test_a_session_outside_a_request_has_no_device(user):
@@ -228,6 +234,26 @@ def test_the_first_token_is_the_one_the_stored_row_gives(session):
     assert token_of(fresh(session)) == token_of(session)
 
 
+def test_a_session_that_has_just_begun_can_be_pickled(user, request_):
+    """A receiver may queue it. Its token stays behind: whoever has the row and the key makes it."""
+    session = AuthSession.objects.start(request_, user)
+    raw = session.refresh_token.reveal()
+    again = pickle.loads(pickle.dumps(session))  # noqa: S301  # our own bytes
+    assert raw.encode() not in pickle.dumps(session)
+    assert again == session
+    assert again.refresh_token.reveal() == raw
+
+
+def test_a_session_that_was_read_again_has_the_token_of_its_row(session, clock):
+    """Not the one that it was given when it was made."""
+    clock.shift(HOUR)
+    rotated = rotate(token_of(session))
+    clock.shift(HOUR)
+    newest = rotate(rotated.refresh_token)
+    rotated.refresh_from_db()
+    assert rotated.refresh_token.reveal() == newest.refresh_token.reveal()
+
+
 class OnlyTheWriter:
     """Sessions are to be read where they are written: a replica would lag behind a revoke."""
 
@@ -248,7 +274,7 @@ def test_a_replica_is_never_asked(session, settings, clock, django_assert_num_qu
     assert AuthSession.objects.look_up(started.pk).user == session.user
     started.confirm()
     started.set_auth_hash("new")
-    assert AuthSession.objects.at_writer().filter(pk=started.pk).revoke("admin") == 1
+    assert AuthSession.objects.filter(pk=started.pk).revoke("admin") == 1
     assert AuthSession.objects.filter(pk=session.pk).revoke("admin") == 1
 
 
@@ -299,6 +325,27 @@ def test_signing_in_again_costs_no_other_device_its_place(user, settings, clock,
     clock.shift(HOUR)
     again = AuthSession.objects.start(request_, user, replaces={laptop.pk})
     assert set(AuthSession.objects.active()) == {phone, again}
+
+
+def test_who_takes_over_a_browser_is_limited_like_anybody_else(user, settings, clock):
+    """What ended there was another person's, and made no room."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 1
+    own, others = SessionFactory(user=user), SessionFactory()
+    clock.shift(HOUR)
+    started = AuthSession.objects.start(None, user, replaces={others.pk})
+    assert list(AuthSession.objects.active()) == [started]
+    assert (fresh(own).revoke_reason, fresh(others).revoke_reason) == ("limit", "replaced")
+
+
+def test_a_sign_in_that_replaces_nothing_active_is_limited(user, settings, clock):
+    """One that has ended made no room either."""
+    settings.TOKENAUTH_MAX_SESSIONS_PER_USER = 1
+    own, over = SessionFactory(user=user), SessionFactory(user=user)
+    assert fresh(own).revoke_reason == "limit"
+    clock.shift(HOUR)
+    started = AuthSession.objects.start(None, user, replaces={own.pk})
+    assert list(AuthSession.objects.active()) == [started]
+    assert fresh(over).revoke_reason == "limit"
 
 
 def test_two_sign_ins_at_once_do_not_end_each_other(user, settings, clock, monkeypatch):
@@ -488,7 +535,7 @@ def test_a_device_is_parsed_again_only_when_it_calls_itself_otherwise(
         clock.shift(HOUR)
         session = rotate(token_of(session), rf.get("/", HTTP_USER_AGENT=agent))
     assert parsed == [PHONE]
-    assert (fresh(session).device, fresh(session).device_kind) == ("Mobile Safari on iOS", "phone")
+    assert (fresh(session).device, fresh(session).device_kind) == ("Safari on iPhone", "phone")
 
 
 def test_a_token_that_was_only_just_handed_out_stays(session, clock, sent):
@@ -579,7 +626,7 @@ def test_who_brought_the_spent_token_is_kept_beside_whose_it_was(
     raw = rotated_twice(session, clock)[0]
     with caplog.at_level(logging.WARNING, "tokenauth.security"), pytest.raises(TokenReused):
         rotate(raw, rf.get("/", HTTP_USER_AGENT=PHONE, REMOTE_ADDR="203.0.113.9"))
-    brought = ("203.0.113.9", PHONE, "Mobile Safari on iOS")
+    brought = ("203.0.113.9", PHONE, "Safari on iPhone")
     assert evidence(session) == brought
     assert (fresh(session).ip_address, fresh(session).device) == ("192.0.2.7", "Firefox on Linux")
     told = [kwargs["session"] for _, kwargs in sent[-2:]]
@@ -588,7 +635,7 @@ def test_who_brought_the_spent_token_is_kept_beside_whose_it_was(
     assert message == (
         f"Session {session.pk} ended: a spent refresh token came back. "
         f"User {user.pk} was on 'Firefox on Linux' at 192.0.2.7; "
-        "the token came from 'Mobile Safari on iOS' at 203.0.113.9."
+        "the token came from 'Safari on iPhone' at 203.0.113.9."
     )
 
 
@@ -605,7 +652,7 @@ def test_who_brings_a_spent_token_second_does_not_cover_up_who_was_first(
     race(monkeypatch, first)
     with pytest.raises(TokenReused):
         rotate(raw, request_)
-    assert evidence(session) == ("203.0.113.9", PHONE, "Mobile Safari on iOS")
+    assert evidence(session) == ("203.0.113.9", PHONE, "Safari on iPhone")
 
 
 def test_outside_a_request_nobody_brought_it(session, clock):
@@ -710,6 +757,40 @@ def test_use_prolongs_a_session_up_to_its_absolute_end(user, clock, persistent):
     clock.shift(8 * HOUR)
     with pytest.raises((SessionEnded, InvalidToken)):
         rotate(token_of(fresh(session)))
+
+
+UPDATES = ("updated", "hot_updated")
+
+
+def test_confirming_writes_to_no_index(session, rf, clock):
+    """Nor does a rotation, but for the session's end."""
+    indexed = {name for index in AuthSession._meta.indexes for name in index.fields}
+    indexed |= {field.name for field in AuthSession._meta.fields if field.db_index or field.unique}
+    before = AuthSession.objects.values(*indexed).get()
+    clock.shift(DAY)
+    rotated = rotate(token_of(session), rf.get("/", HTTP_USER_AGENT=PHONE))
+    clock.shift(HOUR)
+    rotated.confirm()
+    assert fresh(session).confirmed
+    after = AuthSession.objects.values(*indexed).get()
+    assert after == before | {"expires_at": rotated.expires_at}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has HOT updates")
+def test_postgresql_confirms_without_a_write_to_an_index(session, clock):
+    """It says itself how many updates were heap-only. The row's page has room for one of them."""
+    before = updates()
+    clock.shift(HOUR)
+    session.confirm()
+    assert [now - then for now, then in zip(updates(), before, strict=True)] == [1, 1]
+
+
+def updates():
+    """How many updates there were in this transaction, and how many of them heap-only."""
+    kinds = ", ".join(f"pg_stat_get_xact_tuples_{k}(%s::regclass)" for k in UPDATES)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {kinds}", [AuthSession._meta.db_table] * 2)
+        return cursor.fetchone()
 
 
 def test_writing_a_rotation_leaves_other_columns_alone(session, clock, monkeypatch):
@@ -987,6 +1068,21 @@ def test_a_session_that_another_process_ended_first_is_not_counted(
     assert (sent, fresh(session).revoke_reason) == ([], reason)
 
 
+def test_sessions_that_are_known_by_id_end_by_themselves(user, session, request_, sent):
+    """Those that were active are returned as they ended, and told of; the others are as before."""
+    revoked, expired = SessionFactory(user=user), SessionFactory(user=user)
+    AuthSession.objects.filter(pk=revoked.pk).revoke(RevokeReason.USER)
+    AuthSession.objects.filter(pk=expired.pk).update(expires_at=NOW)
+    before = columns(revoked), columns(expired)
+    sent.clear()
+    sids = [revoked.pk, session.pk, expired.pk, uuid4()]
+    [ended] = AuthSession.objects.revoke_each(sids, RevokeReason.LOGOUT, request_)
+    assert (ended, ended.revoke_reason, ended.revoked_at) == (session, "logout", NOW)
+    assert (columns(revoked), columns(expired)) == before
+    [(name, kwargs)] = sent
+    assert (name, kwargs["session"], kwargs["request"]) == ("session_revoked", session, request_)
+
+
 # Confirm, and the password's hash
 
 
@@ -1163,17 +1259,17 @@ def test_nothing_that_is_printed_or_logged_tells_a_secret(session, clock, sent, 
 
 @contextmanager
 def fail_at(call):
-    """Let the database fail when a session is looked for the so-many-eth time."""
-    at_writer, calls = AuthSessionManager.at_writer, []
+    """Let the database fail at the so-many-eth statement about sessions, in whichever thread."""
+    execute, calls = CursorWrapper.execute, []
 
-    def fail(self):
-        calls.append(self)
-        if len(calls) == call:
+    def fail(self, sql, params=None):
+        calls.append("tokenauth_authsession" in sql)
+        if calls[-1] and sum(calls) == call:
             raise DatabaseError("gone away")
-        return at_writer(self)
+        return execute(self, sql, params)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(AuthSessionManager, "at_writer", fail)
+        monkeypatch.setattr(CursorWrapper, "execute", fail)
         yield
 
 

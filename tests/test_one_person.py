@@ -523,6 +523,21 @@ def test_a_revoke_deletes_djangos_session_too(engine, alice):
 
 
 @pytest.mark.parametrize("engine", ["db", "cached_db"], indirect=True)
+@pytest.mark.parametrize("row", ["there", "gone"])
+def test_a_revoke_by_id_deletes_djangos_session_too(engine, alice, row):
+    """What a cache has kept of it is gone also where the row was deleted by others."""
+    client = signed_in(alice)
+    key = client.cookies["sessionid"].value
+    if row == "gone":
+        Session.objects.all().delete()
+    [ended] = AuthSession.objects.revoke_each([AuthSession.objects.get().pk], "logout", None)
+    assert ended.django_session == key
+    store = import_module(site_settings.SESSION_ENGINE).SessionStore
+    assert SESSION_KEY not in store(key)
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db", "cache"], indirect=True)
 def test_data_that_was_written_meanwhile_goes_nowhere(engine, settings, alice):
     """The answer goes out, without data and without a cookie that a newer one may have replaced."""
     client = signed_in(alice)

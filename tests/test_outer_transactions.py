@@ -21,7 +21,7 @@ from tests import urls
 from tests.factories import PASSWORD
 from tokenauth.models import AuthSession
 from tokenauth.request.cookies import access_name, refresh_name
-from tokenauth.session import contention
+from tokenauth.session.database import contention
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 on_sqlite = pytest.mark.skipif(

@@ -52,6 +52,7 @@ urlpatterns = [
     path("is-known/", is_known),
     path("slow-write/", slow),
     path("async-password/", async_password),
+    path("auth/slow/", slow),  # where the refresh token comes, and is rotated
 ]
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.users]
@@ -562,3 +563,24 @@ def test_the_api_names_the_person_by_their_key(laptop, alice):
         "id": str(alice.pk) if site_settings.AUTH_USER_MODEL == "tests.Member" else alice.pk,
         "username": alice.get_username(),
     }
+
+
+# A slow answer
+
+
+def change_elsewhere():
+    person = get_user_model().objects.get()
+    person.set_password(NEW_PASSWORD)
+    person.save()
+
+
+@pytest.mark.parametrize("happens", [None, change_elsewhere], ids=["nothing", "a new password"])
+def test_no_access_token_goes_out_after_a_new_password(client, user, monkeypatch, happens):
+    """A resource server would believe it: it would be younger than the password."""
+    data = {"username": user.get_username(), "password": PASSWORD}
+    assert client.post("/auth/api/login/", data, secure=True).status_code == 200
+    monkeypatch.setitem(globals(), "meanwhile", [happens] if happens else [])
+    with time_machine.travel(timezone.now() + timedelta(minutes=20)):
+        answer = client.get("/auth/slow/", secure=True)
+    assert answer.content.decode() == user.get_username()
+    assert ({ACCESS, REFRESH} <= {*answer.cookies}) is (happens is None)

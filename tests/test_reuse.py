@@ -141,3 +141,28 @@ def test_a_spent_token_beside_another_sessions_access_token_is_not_looked_at(
     clock.shift(timedelta(minutes=16))
     assert present(spent, other).status_code == 401
     assert {s.revoke_reason for s in AuthSession.objects.all()} == {""}
+
+
+@pytest.mark.parametrize("url", ["/overtaken/", "/asks-late/"])
+def test_a_slow_view_is_no_time_in_which_the_browser_had_its_tokens(user, clock, settings, url):
+    """Killed before it wrote its jar, the browser comes back with the one before: no theft.
+
+    The age by which an access token confirms counts from when the answer went out.
+    """
+    settings.TOKENAUTH_REFRESH_COOKIE_PATH = "/"
+    settings.TEST_MEANWHILE = lambda: clock.shift(timedelta(minutes=3))
+    session = SessionFactory(user=user)
+    old = tokens.remake_refresh_token(session).reveal(), tokens.issue_access_token(session)[0]
+    clock.shift(timedelta(minutes=20))
+    answer = present_at_root(*old, url)
+    fresh = (answer.cookies[name].value for name in ("__Host-refresh_token", ACCESS))
+    assert present_at_root(*fresh, "/whoami/").text == user.get_username()
+    assert present_at_root(*old, "/whoami/").text == user.get_username()
+    assert AuthSession.objects.get().rotation == 1
+
+
+def present_at_root(refresh, access, url):
+    """Send a request with these tokens where the refresh cookie goes everywhere."""
+    access = getattr(access, "reveal", lambda: access)()
+    cookies = f"__Host-refresh_token={refresh}; {ACCESS}={access}"
+    return Client(headers={"X-Forwarded-Proto": "https", "Cookie": cookies}).get(url)

@@ -504,7 +504,7 @@ class Live(LiveServerTestCase):
         """A real client shows the cookies, which it would send back over http."""
         self.client.force_login(user := UserFactory())
         jar = {cookie.key: cookie.value for cookie in self.client.cookies.values()}
-        page = httpx.get(f"{self.live_server_url}/whoami/", cookies=jar)
+        page = httpx.get(f"{self.live_server_url}/whoami/", cookies=jar, timeout=60)
         assert page.text == user.get_username()
 
 

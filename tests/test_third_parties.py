@@ -244,6 +244,7 @@ def test_the_header_proves_nothing_new_where_nobody_is_refreshed(proxy, clock, u
     assert proxy.get(url, "alice", **from_elsewhere).text == "alice"
     session = AuthSession.objects.get()
     assert (session.rotation, session.active) == (0, True)
+    assert timezone.now() - session.issued_at < timedelta(minutes=1)  # it has a new access token
     assert proxy.who("alice") == "alice"
     assert AuthSession.objects.get().active
 

@@ -37,21 +37,21 @@ def from_the_list(desk, user):
     desk.goto(reverse("admin:tokenauth_authsession_changelist"))
     session = AuthSession.objects.get(user=user)
     change = reverse("admin:tokenauth_authsession_change", args=[session.pk])
-    desk.submit(f"#result_list .field-device_name a[href^='{change}']")
-    desk.submit("[value=Revoke]")
+    desk.submit(f"#result_list .field-name a[href^='{change}']")
+    desk.submit(".tokenauth-status button")
 
 
 def from_the_persons_page(desk, user):
     """Open the session there, press "Revoke"."""
     desk.goto(reverse("admin:auth_user_change", args=[user.pk]))
     desk.submit(FIRST_SESSION)
-    desk.submit("[value=Revoke]")
+    desk.submit(".tokenauth-status button")
 
 
 def everywhere(desk, user):
     """Follow "Sign out everywhere", be sure."""
     desk.goto(reverse("admin:auth_user_change", args=[user.pk]))
-    desk.submit(".tokenauth-user-sessions .button")
+    desk.submit(".tokenauth-user-sessions .tokenauth-button")
     desk.submit("#content-main [type=submit]")
 
 

@@ -167,6 +167,24 @@ def test_a_person_signs_in_stays_signed_in_and_signs_out(variant, visitor, user,
 
 
 @pytest.mark.users
+def test_a_person_proves_again_who_they_are(variant, visitor, user, clock):
+    """On the page that asks, which starts a new session."""
+    ask = reverse("tokenauth:reauthenticate")
+    assert visitor.get(ask).url.path == reverse("tokenauth:login")
+    visitor.login(user)
+    clock.shift(timedelta(minutes=20))
+    then = {"next": page("private/")}
+    asked = visitor.get(ask, params=then)
+    assert (asked.url.path, user.get_username() in asked.text) == (ask, True)
+    shown = visitor.post_form(ask, then | {"password": PASSWORD})
+    assert f"Hello {user.get_username()}" in shown.text
+    assert token_cookies(visitor) == variant.cookies
+    first, second = AuthSession.objects.order_by("created_at")
+    assert (first.revoke_reason, second.revoke_reason) == ("replaced", "")
+    assert second.authenticated_at - first.authenticated_at >= timedelta(minutes=20)
+
+
+@pytest.mark.users
 def test_a_script_signs_in_refreshes_and_signs_out(variant, visitor, user, clock):
     """With ``fetch``, in JSON."""
     credentials = {"username": user.get_username(), "password": PASSWORD}

@@ -3,12 +3,15 @@
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import time_machine
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.dispatch import receiver
+from django.utils import timezone
 
 from tokenauth.signals import session_rotated
 
@@ -18,10 +21,14 @@ PROCESS = "X-Process"
 HASTE = {"TOKENAUTH_ACCESS_TOKEN_LIFETIME": "3", "TOKENAUTH_GRACE_PERIOD": "1"}
 #: The file whose existence is an order to die, in this environment variable.
 ORDER = "TEST_ORDER_TO_DIE"
+#: By how many seconds the clock of this process is ahead, in this one.
+AHEAD = "TEST_SECONDS_AHEAD"
 
 site = get_wsgi_application()
 for name in HASTE.keys() & os.environ.keys():
     setattr(settings, name, float(os.environ[name]))
+if AHEAD in os.environ:
+    time_machine.travel(timezone.now() + timedelta(seconds=int(os.environ[AHEAD]))).start()
 
 
 @receiver(session_rotated)

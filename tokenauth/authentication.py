@@ -9,6 +9,9 @@ from rest_framework.request import Request
 from .models import AuthSession
 from .request.credentials import find_credentials
 
+#: What a 401 asks for.
+CHALLENGE = 'Cookie realm="api"'
+
 
 class CookieTokenAuthentication(SessionAuthentication):
     """Authenticate by the token cookies; ``request.auth`` is the ``AuthSession``.
@@ -39,4 +42,4 @@ class CookieTokenAuthentication(SessionAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge that makes the answer a 401."""
-        return 'Cookie realm="api"'
+        return CHALLENGE

@@ -4,6 +4,7 @@
 
     TokenAuthError
       + InvalidToken          nobody made this token, or its time is over: nothing changes
+          + UnknownKey          … or its key is not known here, not yet perhaps
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
       + SessionEnded          its session is over: the browser's cookies may go
@@ -24,6 +25,10 @@ class TokenAuthError(Exception):
 
 class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like Django's own
     """The token is malformed, of another type, signed by someone else, or expired."""
+
+
+class UnknownKey(InvalidToken):
+    """The token names a key that is not in the set: one that is new, or nobody's."""
 
 
 class SessionSuspended(TokenAuthError):  # noqa: N818  # the same

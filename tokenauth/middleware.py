@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from .request import bounce, cookies, loops, refresh, settlement
 from .request.credentials import Credentials, credentials_of
-from .request.django_sessions import keys
+from .request.django_sessions import following, keys
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
                 result = step() if step else self.get_response(request)
             except CancelledError:
                 # From an ASGI server, through a middleware below that is not async: see __acall__.
-                settlement.abandon(credentials_of(request))
+                following.abandon(credentials_of(request))
                 raise
             try:
                 step = flow.send(result)
@@ -72,7 +72,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
                 result = await (sync_to_async(step)() if step else self.get_response(request))
             except CancelledError:
                 # The browser went away. A logout() counts all the same, as Django's does.
-                await sync_to_async(settlement.abandon)(credentials_of(request))
+                await sync_to_async(following.abandon)(credentials_of(request))
                 raise
             try:
                 step = flow.send(result)
@@ -92,6 +92,7 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         if credentials.presented.rivals:
             yield credentials.part_rivals
         if refresh.is_refresh(request.path):
+            credentials.answers_at_once = True
             response: HttpResponseBase = yield partial(refresh.answer, credentials, trace)
         else:
             bounced = yield from self.admit(credentials, trace)
@@ -127,6 +128,9 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         if not has_tried and bounce.can_bounce(request, url):
             bounced: HttpResponseBase = yield partial(refresh.send_away, credentials, url)
             return bounced
+        if has_tried:
+            credentials.tried = trace.marker()
+            yield credentials.sweep
         # Under the include, and after a bounce, the browser has had its chance to refresh.
         credentials.unknown = not (has_tried or bounce.brings_refresh_cookie(request.path))
         return None

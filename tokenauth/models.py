@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from django.conf import settings
+from django.core.checks import CheckMessage
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
 from .exceptions import SessionEnded, SessionExpired, SignedOutElsewhere
-from .secret import Masked
-from .session import devices, django_sessions, users
+from .secret import Masked, Secret
+from .session import devices, django_sessions, tokens, users
 from .session.endings import RevokeReason
 from .session.rotation import Step
 from .session.transitions import ATTEMPTS, AuthSessionManager
@@ -61,7 +62,10 @@ class AuthSession(models.Model):
     issued_at = models.DateTimeField(_("token last handed out"))
     confirmed = models.BooleanField(_("token confirmed"), default=False)
     created_at = models.DateTimeField(_("signed in"))
-    last_seen_at = models.DateTimeField(_("last seen"), db_index=True)
+    #: When its person proved who they are; None where nobody did: it was adopted, or a web server
+    #: named them. Only a new session has a new one.
+    authenticated_at = models.DateTimeField(null=True, default=None, editable=False)
+    last_seen_at = models.DateTimeField(_("last seen"))
     expires_at = models.DateTimeField(_("expires"))
     absolute_expires_at = models.DateTimeField(_("expires in any case"))
     persistent = models.BooleanField(_("kept signed in"), default=True)
@@ -76,10 +80,13 @@ class AuthSession(models.Model):
     #: The user agent in words, like "Firefox on Linux", and which kind of device that is.
     device = models.CharField(_("device"), max_length=devices.MAX_DEVICE_LENGTH, blank=True)
     device_kind = models.CharField(max_length=10, blank=True, editable=False)
-    revoked_at = models.DateTimeField(_("revoked"), null=True)
+    revoked_at = models.DateTimeField(_("ended"), null=True)
     revoke_reason = models.CharField(
         _("reason"), max_length=10, choices=RevokeReason.choices, blank=True
     )
+    #: When its person got a new password or was deactivated: what resource servers are told of a
+    #: session that is not over, if there are any.
+    told = models.DateTimeField(null=True, default=None, editable=False)
     #: Who brought the token that ended the session.
     reuse_ip_address = models.GenericIPAddressField(_("IP address"), null=True, unpack_ipv4=True)
     reuse_user_agent = models.CharField(
@@ -88,6 +95,8 @@ class AuthSession(models.Model):
 
     objects: ClassVar[AuthSessionManager] = AuthSessionManager()
 
+    #: The refresh token, where it was made just now: making it again costs as much once more.
+    fresh_token: Secret[str] | None = None
     #: What ``rotate`` did; None on a session that comes from elsewhere.
     step: Step | None = None
     #: The hashes of the password that was found good, under each key, that of today's first.
@@ -96,38 +105,65 @@ class AuthSession(models.Model):
     has_django_session: bool | None = None
     #: Whether ``rotate`` was the first to do so on a day of the session's life.
     begins_day: bool = False
+    #: What the site tells resource servers of it; None until it was asked.
+    site_claims: dict[str, Any] | None = None
     #: Whether this is the session of the staff member who looks at it in the admin.
     is_current: bool = False
+    #: Where they may end it there, and see its person; empty if they may not.
+    revoke_url: str = ""
+    person_url: str = ""
 
     class Meta:
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
-        default_permissions = ("view", "delete")
+        default_permissions = ("view",)  # ended, not deleted
         permissions = [("revoke_authsession", _("Can revoke session"))]  # Django's own idiom
-        ordering = ("-last_seen_at",)
+        ordering = ("-created_at",)
         # For the admin (tests/admin/test_scale.py shows which is for what). The reason of a session
         # that was not revoked is empty, so the active ones stand together, in the list's order.
-        # Every rotation writes to each of them: what another one can do has none of its own.
+        # A change of what is in one of them makes PostgreSQL write to all. So none has the time a
+        # session was last seen: confirming one writes to no index, and rotating it to few.
         indexes = [
             models.Index(fields=["created_at"], name="tokenauth_created"),
-            models.Index(fields=["user", "last_seen_at"], name="tokenauth_user"),
-            models.Index(fields=["ip_address", "last_seen_at"], name="tokenauth_ip"),
-            models.Index(fields=["revoke_reason", "last_seen_at"], name="tokenauth_reason"),
+            models.Index(fields=["user", "created_at"], name="tokenauth_person"),
+            models.Index(fields=["ip_address", "created_at"], name="tokenauth_address"),
+            models.Index(fields=["revoke_reason", "created_at"], name="tokenauth_status"),
             models.Index(
                 fields=["revoked_at", "revoke_reason", "expires_at"], name="tokenauth_revoked"
+            ),
+            models.Index(
+                fields=["told"], condition=models.Q(told__isnull=False), name="tokenauth_told"
             ),
         ]
 
     def __str__(self) -> str:
-        return str(self.pk)
+        """Name the person, if that costs no query, and the device."""
+        is_loaded = AuthSession._meta.get_field("user").is_cached(self)
+        who = str(self.user.get_username()) if is_loaded else ""
+        device = devices.translated(self.device) or str(_("Unknown device"))
+        return ", ".join(filter(None, [who, device]))
 
     def __repr__(self) -> str:
         return f"<AuthSession {self.pk}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the token out of what a receiver pickles into a queue or a cache."""
+        return {name: v for name, v in super().__getstate__().items() if name != "fresh_token"}
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> list[CheckMessage]:
+        """Leave out that MariaDB makes ``tokenauth_told`` an index of all rows: it may."""
+        return [found for found in super().check(**kwargs) if found.id != "models.W037"]
 
     @property
     def active(self) -> bool:
         """Whether the session is neither revoked nor expired."""
         return not self.revoked_at and self.ends_at > timezone.now()
+
+    @property
+    def address_label(self) -> str:
+        """What the site knows of the address, in words; empty if nothing."""
+        return devices.label_of(self.ip_address)
 
     @property
     def reuse_device(self) -> str:
@@ -153,6 +189,10 @@ class AuthSession(models.Model):
         """
         return max(1, math.ceil((self.expires_at - timezone.now()).total_seconds()))
 
+    def age(self, moment: datetime) -> timedelta:
+        """Return how old the session is. Days of it, not of a calendar, end at different times."""
+        return moment - self.created_at
+
     def idle_end(self, now: datetime) -> datetime:
         """Return when the session ends if it is not used after ``now``."""
         idle = conf.REFRESH_TOKEN_LIFETIME if self.persistent else conf.BROWSER_SESSION_LIFETIME
@@ -176,6 +216,18 @@ class AuthSession(models.Model):
             return False
         there = self.has_django_session
         return not (django_sessions.exists(key) if there is None else there)
+
+    def set_refresh_token(self) -> None:
+        """Make the token that belongs to the session's present state, and note its hash."""
+        self.fresh_token = tokens.make_refresh_token(self, tokens.secret_keys()[0])
+        self.token_hash = tokens.hash_token(self.fresh_token)
+
+    @property
+    def refresh_token(self) -> Secret[str]:
+        """The token whose hash this is. Raises InvalidToken as ``tokens.remake_refresh_token``."""
+        fresh = self.fresh_token
+        is_current = fresh is not None and tokens.hash_token(fresh) == self.token_hash
+        return fresh if fresh and is_current else tokens.remake_refresh_token(self)
 
     def set_user(self, user: Any) -> None:
         """Remember the user, from whichever database they were read: a router may forbid more."""
@@ -205,7 +257,7 @@ class AuthSession(models.Model):
         """
         auth_hash = Masked(auth_hash)
         known = {self.auth_hash, *self.auth_hashes}
-        rows = AuthSession.objects.at_writer().filter(pk=self.pk, auth_hash__in=known)
+        rows = AuthSession.objects.filter(pk=self.pk, auth_hash__in=known)
         if rows.swap(auth_hash=auth_hash):
             self.auth_hash, self.auth_hashes = auth_hash, ()
 
@@ -214,11 +266,11 @@ class AuthSession(models.Model):
 
         That goes: by Django's auth keys in it a socket would still be signed in after a revoke.
         """
-        rows = AuthSession.objects.at_writer().active().filter(pk=self.pk)
         for _attempt in range(ATTEMPTS):
             before = self.django_session
             if key == before:
                 return
+            rows = AuthSession.objects.active().filter(pk=self.pk)
             if rows.filter(django_session=before).swap(django_session=key):
                 self.django_session = key
                 break
@@ -232,6 +284,6 @@ class AuthSession(models.Model):
 
     def confirm(self) -> None:
         """Note that the client has kept the current token."""
-        rows = AuthSession.objects.at_writer().active()
-        rows = rows.filter(pk=self.pk, rotation=self.rotation, confirmed=False)
-        rows.swap(confirmed=True, last_seen_at=timezone.now())
+        current = {"pk": self.pk, "rotation": self.rotation, "confirmed": False}
+        changes = {"confirmed": True, "last_seen_at": timezone.now()}
+        AuthSession.objects.swap_active(current, changes)

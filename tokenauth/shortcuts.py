@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404
 
 from .conf import conf
 from .models import AuthSession
-from .request import settlement
 from .request.credentials import Credentials, credentials_of
+from .request.django_sessions.following import adopt_now
 from .request.django_sessions.keys import store_of
 from .session.endings import RevokeReason
 from .session.transitions import AuthSessionQuerySet
@@ -51,6 +51,8 @@ def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:
     else:
         logout(request)
     credentials.end(reason)
+    if credentials.store is not None:
+        credentials.store.flushed = False  # what that asks for is done
 
 
 def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
@@ -58,9 +60,10 @@ def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
 
     An old Django session is adopted first: then ``credentials.session`` is the one that asks.
     """
-    settlement.adopt_now(credentials)
+    adopt_now(credentials)
     user: Any = credentials.get_user()
-    return AuthSession.objects.at_writer().active().filter(user=user.pk).order_by("-last_seen_at")
+    theirs: AuthSessionQuerySet = AuthSession.objects.active().filter(user=user.pk)
+    return theirs.order_by("-last_seen_at")
 
 
 def revoke_own(request: HttpRequest, pk: UUID) -> tuple[str, str]:
@@ -80,7 +83,7 @@ def revoke_own(request: HttpRequest, pk: UUID) -> tuple[str, str]:
 def revoke_others(request: HttpRequest) -> int:
     """End all of the person's sessions but the one that asks; return how many."""
     credentials = credentials_of(request)
-    settlement.adopt_now(credentials)
+    adopt_now(credentials)
     person, this = credentials.get_user(), credentials.session
     return AuthSession.objects.end_everywhere(
         [person.pk], RevokeReason.USER, request, but=this.pk if this else None

@@ -1,7 +1,7 @@
 """What happens to sessions, for receivers. All are sent with ``send_robust``.
 
-Every signal carries ``session`` (an ``AuthSession``) and ``request`` (``None`` outside one):
-a receiver that fails is logged by Django and undoes nothing.
+All but ``sessions_ended`` carry ``session`` (an ``AuthSession``) and ``request`` (``None`` outside
+one): a receiver that fails is logged by Django and undoes nothing.
 """
 
 from django.dispatch import Signal
@@ -12,5 +12,7 @@ session_started = Signal()
 session_rotated = Signal()
 #: The session was ended. Also carries ``reason``, one of ``RevokeReason``.
 session_revoked = Signal()
+#: The same, once for all sessions that were ended together: carries ``sessions`` alone.
+sessions_ended = Signal()
 #: A spent refresh token came back. ``session_revoked`` with reason ``reuse`` goes before it.
 refresh_token_reused = Signal()

@@ -14,7 +14,6 @@ from http.cookies import Morsel
 from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from django.apps import apps
 from django.conf import settings
@@ -86,8 +85,7 @@ def storage_state(user: AbstractBaseUser, url: str, backend: str | None = None) 
     now, end = int(time.time()), tokens.epoch(session.expires_at)
     claims = tokens.Claims(session.pk, session.rotation, now, end)
     response = HttpResponse()
-    raw = tokens.AccessToken.issue(tokens.secret_keys()[0], claims, uuid4().hex)
-    cookies.put_access(response, raw, session.seconds_left)
+    cookies.put_access(response, tokens.sign_access_token(session, claims), session.seconds_left)
     kept = [lender.cookies.get(settings.SESSION_COOKIE_NAME), *response.cookies.values()]
     host = urlsplit(url).hostname or ""
     return {"cookies": [as_playwright(m, host, end) for m in kept if m is not None], "origins": []}

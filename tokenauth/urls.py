@@ -7,9 +7,11 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import connections, transaction
 from django.urls import path
 
+from .api import jwks
 from .api import views as api
 from .api.gateway import GatewayView
 from .pages import views
+from .pages.reauthentication import ReauthenticateView
 from .request.refresh import refresh
 
 app_name = "tokenauth"
@@ -29,8 +31,10 @@ def open_to_all(view: Callable[..., Any]) -> Callable[..., Any]:
 urlpatterns = [
     path("login/", open_to_all(views.LoginView.as_view()), name="login"),
     path("logout/", open_to_all(views.LogoutView.as_view()), name="logout"),
+    path("reauthenticate/", open_to_all(ReauthenticateView.as_view()), name="reauthenticate"),
     path("refresh/", open_to_all(refresh), name="refresh"),
     path("gateway/", open_to_all(GatewayView.as_view()), name="gateway"),
+    path("jwks.json", open_to_all(jwks.jwks), name="jwks"),
     path("sessions/", open_to_all(views.SessionListView.as_view()), name="session_list"),
     path(
         "sessions/<uuid:pk>/revoke/",

@@ -192,6 +192,27 @@ def svg_of(html):
     return ElementTree.fromstring(svg)  # noqa: S314  # our own
 
 
+def test_what_was_counted_before_rows_came_is_counted_anew(monkeypatch):
+    """There are never fewer than none: an import brought sessions of before, which ended today."""
+    monkeypatch.setattr(activity, "SLOW", -1)  # keep everything
+    assert activity.last_days()[-1].active == 0
+    now = timezone.now()
+    for _ in range(3):
+        make(now - 5 * DAY, now, "logout")
+    make(now - 5 * DAY)
+    [today] = activity.empty_days()[-1:]
+    cache.delete(f"tokenauth.activity:{today.begin.isoformat()}:today")
+    days = activity.last_days()
+    assert [day.active for day in days[-3:]] == [4, 4, 1]
+    assert min(day.active for day in days) == 0
+
+
+def test_no_day_had_fewer_than_none(monkeypatch):
+    """Whatever was deleted since."""
+    monkeypatch.setattr(activity, "look_back", lambda days, since: [(0, -7, 0)] * len(days))
+    assert {day.active for day in activity.last_days()} == {0}
+
+
 def test_the_picture_stands_above_the_list(admin):
     """With a name and a description for whoever does not see it, and the numbers as a table."""
     make(timezone.now() - DAY, timezone.now(), "reuse")
@@ -211,7 +232,9 @@ def test_the_picture_obeys_the_strictest_policy(admin):
     """No script, no style in the page: what it looks like is in a file."""
     make(timezone.now())
     html = admin.get(reverse(LIST)).text
-    section = re.search(r'<section class="tokenauth-chart".*?</section>', html, re.DOTALL)[0]
+    section = re.search(
+        r'<section class="tokenauth tokenauth-chart".*?</section>', html, re.DOTALL
+    )[0]
     assert re.findall(r"<script|<style| style=| on\w+=", section) == []
     assert "tokenauth/admin.css" in html
 

@@ -18,8 +18,8 @@ from tests.factories import UserFactory
 from tokenauth.admin.activity import TOGETHER
 from tokenauth.admin.listing import REACH, TIMES
 from tokenauth.models import AuthSession
+from tokenauth.session.django_sessions import long_ago
 from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import long_ago
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="asks PostgreSQL for its plans"),
@@ -139,6 +139,9 @@ def queries():
         "no name": {"q": "nobody"},
         "an address": {"q": "10.0.7.7"},
         "no address": {"q": "192.0.2.1"},
+        "a network": {"q": "10.0.7."},
+        "no network": {"q": "192.0.2."},
+        "everybody's network": {"q": "10.0."},
     }
 
 
@@ -183,7 +186,11 @@ def test_no_filter_meets_an_order_without_an_index(admin, query):
 
 
 @pytest.mark.parametrize(
-    "query", [{"q": "10.0.0.1"}, {"q": "192.0.2.1"}, {"q": "somebody"}, {"user__exact": None}]
+    "query",
+    [
+        *({"q": term} for term in ("10.0.0.1", "192.0.2.1", "192.0.2.", "somebody")),
+        {"user__exact": None},
+    ],
 )
 def test_what_is_looked_for_is_found_without_reading_the_rest(admin, query):
     """An address, whether there or not, and a person with more sessions than the list leads to."""

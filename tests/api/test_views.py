@@ -88,6 +88,10 @@ def described(session, *, current=True):
         "expires_at": moment(session.expires_at),
         "absolute_expires_at": moment(NOW + timedelta(days=180)),
         "persistent": session.persistent,
+        "device": session.device,
+        "device_kind": session.device_kind,
+        "ip_address": session.ip_address,
+        "address_label": "",
         "current": current,
     }
 
@@ -226,7 +230,8 @@ def test_bad_credentials_are_a_401_that_does_not_say_which(browser, user, make):
     """The same words for an unknown name and a wrong password; no session, no cookie."""
     answer = post(browser, LOGIN, make(user))
     assert_refused(answer, 401, "authentication_failed")
-    assert answer.json()["detail"] == "This username and password are not right."
+    field = type(user)._meta.get_field(type(user).USERNAME_FIELD)
+    assert answer.json()["detail"].startswith(f"Please enter a correct {field.verbose_name} and")
     assert not AuthSession.objects.exists()
     assert not answer.cookies
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 AGENTS = {
     "Firefox on Linux": "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
-    "Mobile Safari on iOS": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) "
+    "Safari on iPhone": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) "
     "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
     "Chrome on Android": "Mozilla/5.0 (Linux; Android 14; SM-X900) AppleWebKit/537.36 "
     "(KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36",
@@ -85,7 +85,7 @@ def text(html):
 
 def test_this_device_is_first_and_marked(client, alice):
     """Also when another was seen since."""
-    for device in ("Edge on Windows", "Mobile Safari on iOS"):
+    for device in ("Edge on Windows", "Safari on iPhone"):
         session_on(device, alice, last_seen_at=timezone.now() + timedelta(minutes=1))
     found = rows(devices_page(client))
     assert [("Firefox on Linux" in row, "This device" in row) for row in found] == [
@@ -99,12 +99,12 @@ def test_a_device_is_told_by_name_icon_address_and_times(client, alice):
     """What somebody needs to know it by."""
     signed_in = timezone.localtime() - timedelta(days=12)
     seen = timezone.localtime() - timedelta(hours=3)
-    session_on("Mobile Safari on iOS", alice, created_at=signed_in, last_seen_at=seen)
+    session_on("Safari on iPhone", alice, created_at=signed_in, last_seen_at=seen)
     row = rows(devices_page(client))[1]
-    assert "Mobile Safari on iOS" in text(row)
+    assert "Safari on iPhone" in text(row)
     assert 'role="img" aria-label="Phone"' in row
     assert "192.0.2.7" in text(row)
-    time = rf'<time datetime="{seen:%Y-%m-%dT%H:%M:%S}[^"]*" title="[^"]+">3\xa0hours ago'
+    time = rf'<time datetime="{seen:%Y-%m-%dT%H:%M:%S}[^"]*" title="[^"]+">3 hours ago'
     assert re.search(time, row)
     assert f'<time datetime="{signed_in:%Y-%m-%dT%H:%M:%S}' in row
 
@@ -114,7 +114,7 @@ def test_a_device_is_told_by_name_icon_address_and_times(client, alice):
     [
         ("Firefox on Linux", "desktop", "Computer"),
         ("Edge on Windows", "desktop", "Computer"),
-        ("Mobile Safari on iOS", "phone", "Phone"),
+        ("Safari on iPhone", "phone", "Phone"),
         ("Chrome on Android", "tablet", "Tablet"),
         ("Unknown device", "", "Other device"),
     ],
@@ -123,7 +123,7 @@ def test_an_icon_says_which_kind_of_device(client, alice, device, kind, label):
     """In words for who can't see it; nothing rather than something wrong."""
     session_on(device, alice)
     assert kind_of(AGENTS[device]) == kind
-    row = rows(devices_page(client))[1]
+    row = rows(devices_page(client))[-1]
     assert f'aria-label="{label}"' in row
     assert device in text(row)
 
@@ -161,9 +161,9 @@ def test_no_raw_user_agent_is_shown(client, alice):
     [
         (timedelta(seconds=-3), "just now"),
         (timedelta(seconds=59), "just now"),
-        (timedelta(minutes=1), "1\xa0minute ago"),
-        (timedelta(minutes=61), "1\xa0hour ago"),
-        (timedelta(days=15, hours=5), "2\xa0weeks ago"),
+        (timedelta(minutes=1), "1 minute ago"),
+        (timedelta(minutes=61), "1 hour ago"),
+        (timedelta(days=15, hours=5), "2 weeks ago"),
     ],
 )
 def test_times_are_told_by_their_largest_unit(age, words):
@@ -279,8 +279,8 @@ def test_what_ended_is_folded_away_with_its_reason(client, alice, reason):
     (item,) = ended_items(page)
     assert "Edge on Windows" in text(item)
     assert str(ENDINGS[reason]) in text(item)
-    assert re.search(r'<time datetime="[^"]+" title="[^"]+">3\xa0hours ago', item)
-    assert ('<details class="tokenauth-ended" open>' in page) is (reason == "reuse")
+    assert re.search(r'<time datetime="[^"]+" title="[^"]+">3 hours ago', item)
+    assert '<details class="tokenauth-ended">' in page
 
 
 def test_a_reason_of_the_sites_own_stands_for_itself(client, alice):
@@ -295,7 +295,7 @@ def test_an_expiry_is_an_end_too(client, alice):
     session_on("Edge on Windows", alice, expires_at=past)
     (item,) = ended_items(devices_page(client))
     assert "It expired." in text(item)
-    assert "2\xa0days ago" in item
+    assert "2 days ago" in item
 
 
 @pytest.mark.parametrize(("days", "shown"), [(29, 1), (31, 0)])
@@ -323,15 +323,127 @@ def test_nobody_sees_anybody_elses(client, alice):
     assert "Edge" not in devices_page(client)
 
 
-def test_a_theft_is_told_plainly_with_a_way_to_a_new_password(client, alice, settings):
-    """A link where the site has the page, else the advice."""
+def alarms(page):
+    return re.findall(r'<section class="tokenauth-theft".*?</section>', page, re.DOTALL)
+
+
+def test_a_theft_stands_above_the_list_with_a_way_to_a_new_password(client, alice, settings):
+    """What happened, where, when, and what to do; a link where the site has the page."""
     session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="reuse")
-    sentence = "Ended because its token was used twice: somebody may have copied it."
-    (item,) = ended_items(devices_page(client))
-    assert f"{sentence} Change your password." in text(item)
+    session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="admin")
+    page = devices_page(client)
+    (alarm,) = alarms(page)
+    assert page.index(alarm) < page.index("<table")
+    assert "Edge on Windows · 192.0.2.7 · 1 hour ago" in text(alarm)
+    assert f"{ENDINGS['reuse']} Until you change your password" in text(alarm)
+    assert "<a" not in alarm
     settings.ROOT_URLCONF = WithPasswordChange
-    (item,) = ended_items(devices_page(client))
-    assert '<a href="/new-password/">Change your password</a>' in item
+    (alarm,) = alarms(devices_page(client))
+    assert '<a href="/new-password/">Change your password</a>' in alarm
+
+
+def test_a_new_password_takes_the_alarm_away(client, alice):
+    """It goes on standing among what has ended."""
+    session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="reuse")
+    alice.set_password(PASSWORD)
+    alice.save()
+    client.force_login(alice)
+    page = devices_page(client)
+    assert alarms(page) == []
+    (item,) = ended_items(page)
+    assert str(ENDINGS["reuse"]) in text(item)
+
+
+# Several sign-ins of one browser
+
+
+def test_the_sign_ins_of_one_browser_stand_together(client, alice):
+    """The one seen last, or this one, and the others folded below it, each with its button."""
+    for n in range(3):
+        address = f"2001:db8::{n}"
+        session_on("Edge on Windows", alice, address=address)
+    session_on("Firefox on Linux", alice)
+    page = devices_page(client)
+    here, edge = rows(page)
+    assert ["This device" in here, "Edge on Windows" in edge] == [True, True]
+    assert "1 more sign-in with Firefox on Linux" in text(page)
+    assert "2 more sign-ins with Edge on Windows" in text(page)
+    folded = re.findall(r'class="tokenauth-others-here">.*?</td>', page, re.DOTALL)
+    assert [item.count("<form") for item in folded] == [1, 2]
+    assert page.count("/revoke/") == 4
+
+
+def test_one_of_several_sign_ins_is_ended(client, alice):
+    """Its button names the moment, which is what tells it from the others."""
+    older = session_on("Edge on Windows", alice, last_seen_at=timezone.now() - timedelta(hours=1))
+    session_on("Edge on Windows", alice)
+    page = devices_page(client)
+    assert 'aria-label="Sign out Edge on Windows, signed in ' in page
+    client.post(reverse("tokenauth:session_revoke", args=[older.pk]), secure=True)
+    assert "more sign-in" not in devices_page(client)
+
+
+def test_a_line_breaks_between_the_groups_of_an_address(client, alice, settings):
+    """And what the site knows of it stands behind."""
+    settings.TOKENAUTH_ADDRESS_LABEL = f"{__name__}.label"
+    session_on("Edge on Windows", alice, address="2001:db8::7")
+    assert "2001:<wbr>db8:<wbr>:<wbr>7 (&lt;Berlin&gt;)" in rows(devices_page(client))[1]
+
+
+def label(address):
+    """What a site may know of an address."""
+    return "<Berlin>"
+
+
+# "Was this you?", where an e-mail leads
+
+
+def ask_page(client, session, **options):
+    url = reverse("tokenauth:session_revoke", args=[session.pk])
+    return client.get(url, secure=True, **options)
+
+
+def test_a_link_asks_whether_it_was_the_person(client, alice):
+    """It says who is signed in where, and ends nothing by itself."""
+    session = session_on("Edge on Windows", alice)
+    page = ask_page(client, session)
+    assert "Was this you?" in page.text
+    assert "Edge on Windows" in text(page.text)
+    assert "192.0.2.7" in text(page.text)
+    assert "using now" not in page.text
+    assert AuthSession.objects.active().filter(pk=session.pk).exists()
+
+
+def test_this_device_is_called_so_where_it_is_asked_about(client, alice):
+    """Its button signs out whoever asks."""
+    assert "using now" in ask_page(client, AuthSession.objects.get()).text
+
+
+def test_who_was_not_the_person_is_signed_out_and_a_new_password_advised(client, alice):
+    """Whoever it was knew the password."""
+    session = session_on("Edge on Windows", alice)
+    url = reverse("tokenauth:session_revoke", args=[session.pk])
+    page = client.post(url, {"unknown": "yes"}, secure=True, follow=True).text
+    assert "Signed out of Edge on Windows." in page
+    assert "knows your password. Change it now." in page
+    assert AuthSession.objects.get(pk=session.pk).revoke_reason == RevokeReason.USER
+
+
+def test_a_link_to_what_has_ended_reassures_nobody(client, alice):
+    """Nobody else's is there at all, and neither has a page; it does not say which of the two."""
+    ended = session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="admin")
+    for session in (ended, session_on("Edge on Windows", UserFactory())):
+        page = ask_page(client, session, follow=True)
+        assert "This account has no such sign-in" in page.text
+        assert "Your devices" in page.text
+
+
+def test_who_follows_a_link_signs_in_first_and_comes_back(client, user):
+    """The e-mail is read on another device, perhaps."""
+    session = session_on("Edge on Windows", user)
+    answer = ask_page(client, session)
+    url = reverse("tokenauth:session_revoke", args=[session.pk])
+    assert answer.headers["Location"] == f"{reverse('tokenauth:login')}?next={url}"
 
 
 def test_every_reason_has_its_words():
@@ -341,12 +453,12 @@ def test_every_reason_has_its_words():
 
 
 @pytest.mark.parametrize("count", [1, 15])
-def test_the_page_costs_four_queries(client, alice, django_assert_num_queries, count):
-    """Who, what is live and how much, what has ended: however many."""
+def test_the_page_costs_five_queries(client, alice, django_assert_num_queries, count):
+    """Who, what is live and how much, what was stolen, what has ended: however many."""
     for _ in range(count):
         session_on("Edge on Windows", alice)
         session_on("Edge on Windows", alice, ended=timedelta(hours=1), reason="reuse")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         devices_page(client)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -9,6 +10,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import PasswordResetView
+from django.http import HttpResponse
+from django.template import Context, RequestContext, Template
+from django.test import RequestFactory
 from django.urls import path, reverse
 from django.utils import timezone
 
@@ -21,12 +25,13 @@ from tokenauth.session.endings import RevokeReason
 
 ACCESS, REFRESH = "__Host-access_token", "__Secure-refresh_token"
 WHY = "You were signed out because"
+THEFT = "Somebody else may have used your sign-in on this device. We have signed both of you out."
 TOLD = {
-    "user": "this device was signed out from another one",
-    "admin": "staff of this site ended your session",
-    "reuse": "the token of your session was used twice",
-    "mismatch": "this site no longer knew the token",
-    "limit": "you signed in on more devices than this site allows",
+    "user": f"{WHY} this device was signed out from another one",
+    "admin": f"{WHY} staff of this site ended your session",
+    "reuse": THEFT,
+    "mismatch": f"{WHY} this site no longer recognised your sign-in",
+    "limit": f"{WHY} you signed in on more devices than this site allows",
 }
 EXPIRED = "your session has expired"
 
@@ -95,9 +100,9 @@ def test_the_next_click_tells_why_a_session_was_ended(
     clock.shift(timedelta(minutes=minutes))
     page = browser.get("/private/")
     assert page.url.path == "/auth/login/"
-    assert f"{WHY} {sentence}" in page.text
+    assert sentence in page.text
     assert token_cookies(browser) == set()
-    assert WHY not in browser.get("/auth/login/").text
+    assert sentence not in browser.get("/auth/login/").text
 
 
 def test_a_client_that_does_not_say_that_it_navigates_is_told_too(client, alice):
@@ -106,7 +111,7 @@ def test_a_client_that_does_not_say_that_it_navigates_is_told_too(client, alice)
     client.post("/auth/login/", data, secure=True)
     AuthSession.objects.all().revoke(RevokeReason.ADMIN)
     page = client.get("/private/", secure=True, follow=True)
-    assert f"{WHY} {TOLD[RevokeReason.ADMIN]}" in page.text
+    assert TOLD[RevokeReason.ADMIN] in page.text
     dead = [page.cookies[name] for name in page.cookies if name.endswith("refresh_token")]
     assert [(morsel.value, morsel["max-age"]) for morsel in dead] == [("", 0)]
 
@@ -146,7 +151,7 @@ def test_a_theft_is_told_to_whoever_held_the_token(browser, new_browser, alice, 
     clock.shift(timedelta(minutes=5))
     for victim in (thief, browser):
         page = victim.get("/private/")
-        assert f"{WHY} the token of your session was used twice" in page.text
+        assert THEFT in page.text
     assert AuthSession.objects.get().revoke_reason == "reuse"
 
 
@@ -248,6 +253,109 @@ def test_the_page_costs_a_stranger_no_query(browser, server, alice, cookies, que
     assert len([sql for sql in made if "tokenauth_authsession" in sql]) == queries
 
 
+# A login page of the site's own
+
+
+def own_login(request):
+    """A page that knows the tag, as the admin's or allauth's may."""
+    template = (
+        "{% load tokenauth %}{% why_signed_out as why %}"
+        '{% if why %}<p role="status">{{ why }}</p>{% else %}Sign in.{% endif %}'
+    )
+    return HttpResponse(Template(template).render(RequestContext(request)))
+
+
+class WithOwnLogin:
+    """A site whose login page gets no refresh cookie."""
+
+    urlpatterns = [path("accounts/login/", own_login), *urls.urlpatterns]
+
+
+@pytest.fixture
+def own_site(settings):
+    """Its pages that need a person lead to its own login page."""
+    settings.ROOT_URLCONF, settings.LOGIN_URL = WithOwnLogin, "/accounts/login/"
+
+
+@pytest.mark.parametrize(("reason", "sentence"), TOLD.items(), ids=TOLD)
+@pytest.mark.usefixtures("cookie_path", "own_site")
+def test_any_login_page_can_tell_why(browser, alice, clock, minutes, reason, sentence):
+    """By the access token, that goes everywhere; once, for it goes with the page."""
+    browser.login(alice)
+    AuthSession.objects.all().revoke(reason)
+    clock.shift(timedelta(minutes=minutes))
+    page = browser.get("/private/")
+    assert page.url.path == "/accounts/login/"
+    assert sentence in page.text
+    assert ACCESS not in token_cookies(browser)
+    assert browser.get("/accounts/login/").text == "Sign in."
+    assert browser.login(alice).status_code == 200
+    assert browser.get("/whoami/").text == alice.get_username()
+
+
+@pytest.mark.usefixtures("own_site")
+def test_any_login_page_tells_of_a_new_password(browser, alice, clock, minutes):
+    """Nothing has ended, and no cookie goes."""
+    browser.login(alice)
+    alice.set_password("another-pass-1")
+    alice.save()
+    clock.shift(timedelta(minutes=minutes))
+    page = browser.get("/private/").text
+    assert f"{WHY} the password of your account has changed" in page
+    assert ACCESS in token_cookies(browser)
+
+
+@pytest.mark.usefixtures("own_site")
+def test_a_public_page_sweeps_away_what_a_login_page_would_have_told(browser, alice, clock):
+    """Or each page after it would be bounced for a session that is over."""
+    browser.login(alice)
+    AuthSession.objects.all().revoke("admin")
+    clock.shift(timedelta(minutes=20))
+    assert browser.get("/").status_code == 200
+    assert ACCESS not in token_cookies(browser)
+
+
+@pytest.mark.usefixtures("own_site")
+def test_the_tag_tells_a_stranger_nothing(client, db, alice):
+    """Nor who is signed in, nor a template that has no request."""
+    assert client.get("/accounts/login/", secure=True).text == "Sign in."
+    client.force_login(alice)
+    assert client.get("/accounts/login/", secure=True).text == "Sign in."
+    tag = "{% load tokenauth %}{% why_signed_out %}"
+    assert Template(tag).render(Context()) == ""
+    assert Template(tag).render(Context({"request": RequestFactory().get("/")})) == ""
+
+
+# Who is signed in already
+
+
+def test_who_is_signed_in_is_told_as_whom_and_may_go_on(browser, alice):
+    """The form below is for somebody else."""
+    browser.login(alice)
+    page = browser.get("/auth/login/?next=/public/").text
+    assert f"You are signed in as <strong>{alice.get_username()}</strong>." in page
+    assert '<a class="tokenauth-button" href="/public/">Go on</a>' in page
+    assert "Sign in as somebody else" in page
+
+
+@pytest.mark.django_db
+def test_a_stranger_is_offered_nothing_to_go_on_with(client):
+    """Nor is who has just mistyped a password."""
+    assert "Go on" not in client.get("/auth/login/", secure=True).text
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("", True), ("?next=/public/", False)], ids=["our-page", "elsewhere"]
+)
+def test_signing_out_is_answered(client, alice, target, said):
+    """On our own page alone: another may show it much later, or to somebody else."""
+    data = {"username": alice.get_username(), "password": PASSWORD}
+    client.post("/auth/login/", data, secure=True)
+    client.post(f"/auth/logout/{target}", secure=True)
+    page = client.get("/auth/login/", secure=True).text
+    assert ("You have signed out." in page) is said
+
+
 # The form
 
 
@@ -312,10 +420,19 @@ def test_every_field_is_labelled(page):
         assert f'for="id_{name}"' in html or f'id="id_{name}"' in html.split("<label")[-1]
 
 
-@pytest.mark.parametrize("target", ["https://evil.test/", "//evil.test/", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.test/",
+        "//evil.test/",
+        "javascript:alert(1)",
+        "//\t/evil.test",
+        "/\x1f/evil.test",
+    ],
+)
 def test_nobody_is_led_elsewhere(client, user, page, target):
     """Neither by the form that is shown nor by the one that is sent."""
-    assert "evil" not in page(query=f"?next={target}")
+    assert "evil" not in page(query=f"?next={quote(target)}")
     data = {"username": "alice", "password": PASSWORD, "next": target}
     answer = client.post("/auth/login/", data, secure=True)
     assert answer.headers["Location"] == "/"

@@ -192,7 +192,7 @@ def test_a_theft_sends_a_notice(alice):
     """Once: the session is over."""
     steal(alice)
     assert subjects() == [REUSE]
-    assert "used twice" in mail.outbox[0].body
+    assert "used from two places" in mail.outbox[0].body
 
 
 def test_a_notice_of_theft_names_both_who_used_the_token(alice):
@@ -202,8 +202,8 @@ def test_a_notice_of_theft_names_both_who_used_the_token(alice):
     for line in (
         "Device: Firefox on Linux",
         "IP address: 192.0.2.7",
-        "Device of the second use: Chrome on Android",
-        "IP address of the second use: 203.0.113.9",
+        "Device in the second place: Chrome on Android",
+        "IP address of the second place: 203.0.113.9",
     ):
         assert line in message.body.splitlines()
         label, value = line.split(": ")
@@ -214,7 +214,7 @@ def test_a_notice_of_theft_says_what_is_known_of_the_second_use(alice):
     """Without an address it names none."""
     steal(alice, request_from("Unknown device", REMOTE_ADDR=""))
     (message,) = mail.outbox
-    assert "Device of the second use: Unknown device" in message.body
+    assert "Device in the second place: Unknown device" in message.body
     assert "IP address of" not in message.body + html_of(message)
 
 
@@ -241,12 +241,11 @@ def test_a_notice_says_what_the_owner_needs_to_judge(alice):
 
 
 def test_no_notice_tells_a_secret(alice):
-    """No token, no hash, no key, and not which session it is."""
+    """No token, no hash, no key; which session it is opens nothing."""
     spent = steal(alice)
     start(alice, "Edge on Windows")
     sessions = AuthSession.objects.all()
     secrets = {spent} | {s.token_hash for s in sessions} | {s.auth_hash for s in sessions}
-    secrets |= {str(session.pk) for session in sessions}
     for message in mail.outbox:
         everything = message.message().as_string() + message.body + html_of(message)
         assert not [secret for secret in secrets if secret in everything]
@@ -268,8 +267,8 @@ def test_a_name_is_only_ever_text(alice):
 @pytest.mark.parametrize(
     ("host", "name", "secure", "link"),
     [
-        ("app.site.test", "app.site.test", True, "https://app.site.test/auth/sessions/"),
-        ("app.site.test:8000", "app.site.test", False, "http://app.site.test/auth/sessions/"),
+        ("app.site.test", "app.site.test", True, "https://app.site.test"),
+        ("app.site.test:8000", "app.site.test", False, "http://app.site.test"),
         ("evil.other.test", "", True, ""),
         ("evil.test", "", True, ""),
     ],
@@ -279,7 +278,45 @@ def test_a_link_leads_to_a_host_that_the_site_spells_out(settings, host, name, s
     """A thief with the password could name any other, and phish the owner with our own e-mail."""
     settings.TOKENAUTH_COOKIE_SECURE = secure
     site = notices.site_of(request_from("Edge on Windows", host=host))
-    assert site == {"site_name": name, "url": link}
+    assert site == {"site_name": name, "origin": link}
+
+
+def test_a_notice_of_a_new_device_leads_to_the_page_that_ends_it(alice):
+    """It asks who one is, and then whether that was oneself."""
+    start(alice)
+    session = start(alice, "Edge on Windows")
+    (message,) = mail.outbox
+    link = f"https://app.site.test/auth/sessions/{session.pk}/revoke/"
+    assert f"This was not me: sign that device out: {link}" in message.body
+    assert f'<a href="{link}">This was not me: sign that device out</a>' in html_of(message)
+
+
+@pytest.mark.parametrize("kind", ["new device", "theft"])
+def test_a_notice_leads_to_a_new_password(settings, alice, kind):
+    """Where the site has such a page; on another host perhaps."""
+    settings.TOKENAUTH_PASSWORD_CHANGE_URL = "https://id.site.test/password/"
+    if kind == "theft":
+        steal(alice)
+    else:
+        start(alice)
+        start(alice, "Edge on Windows")
+    (message,) = mail.outbox
+    assert "Change your password: https://id.site.test/password/" in message.body
+    assert '<a href="https://id.site.test/password/">Change your' in html_of(message)
+
+
+def test_a_notice_names_a_place_as_the_site_knows_it(settings, alice):
+    """Of both who used a stolen token."""
+    settings.TOKENAUTH_ADDRESS_LABEL = f"{__name__}.label"
+    steal(alice, request_from("Chrome on Android", REMOTE_ADDR="203.0.113.9"))
+    (message,) = mail.outbox
+    assert "IP address: 192.0.2.7 (Town of 192.0.2.7)" in message.body
+    assert "IP address of the second place: 203.0.113.9 (Town of 203.0.113.9)" in message.body
+
+
+def label(address):
+    """What a site may know of an address."""
+    return f"Town of {address}"
 
 
 def test_without_a_link_a_notice_still_reads_well(alice):
@@ -299,7 +336,7 @@ def test_the_sites_framework_names_the_site(monkeypatch):
     monkeypatch.setattr(notices.apps, "get_model", {"sites.Site": model}.get)
     assert notices.site_of(None) == {
         "site_name": "The Shop",
-        "url": "https://shop.test/auth/sessions/",
+        "origin": "https://shop.test",
     }
 
 
@@ -311,8 +348,13 @@ def test_a_sites_framework_that_does_not_know_stops_no_notice(monkeypatch, alice
         raise error("no Site")
 
     model = SimpleNamespace(objects=SimpleNamespace(get_current=get_current))
+    real = notices.apps.get_model
     monkeypatch.setattr(notices.apps, "is_installed", lambda name: name == "django.contrib.sites")
-    monkeypatch.setattr(notices.apps, "get_model", {"sites.Site": model}.get)
+    monkeypatch.setattr(
+        notices.apps,
+        "get_model",
+        lambda name, **kwargs: model if name == "sites.Site" else real(name, **kwargs),
+    )
     for device in ("Firefox on Linux", "Edge on Windows"):
         start(alice, device)
     assert subjects() == [NEW_DEVICE]

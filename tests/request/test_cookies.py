@@ -28,7 +28,9 @@ class Session(SimpleNamespace):
             expires_at=now + timedelta(days=30),
             token_hash="",
         )
-        self.token_hash = tokens.new_refresh_token_hash(self)
+        self.token_hash = tokens.hash_token(
+            tokens.make_refresh_token(self, tokens.secret_keys()[0])
+        )
 
     def rotated(self):
         return Session(rotation=self.rotation + 1, sid=self.id)

@@ -635,6 +635,20 @@ def test_a_hundred_sessions_are_not_a_hundred_limits(rf, user, settings):
     throttling.LoginAttempt(None, "alice")  # a stranger has a limit of his own
 
 
+def test_a_browser_is_known_to_whoever_has_signed_in_there_before(rf, user, settings):
+    """Also beside the person who is signed in there now."""
+    settings.TOKENAUTH_LOGIN_RATES = {"address": None, "account": "1/10m"}
+    now, before = SessionFactory(user=UserFactory(username="bob")), SessionFactory(user=user)
+    refresh = tokens.remake_refresh_token(before).reveal()
+    cookie = f"{access_cookie(now)}; {cookies.refresh_name()}={refresh}"
+    request = rf.get("/", HTTP_COOKIE=cookie)
+    Credentials(request).attach()
+    throttling.LoginAttempt(None, "alice")
+    throttling.LoginAttempt(request, "alice")
+    with pytest.raises(Throttled):
+        throttling.LoginAttempt(request, "alice")
+
+
 @pytest.mark.parametrize("name", ["alice", "nobody-at-all"])
 def test_a_token_does_not_tell_by_the_queries_whether_a_name_is_taken(
     rf, user, django_assert_num_queries, name

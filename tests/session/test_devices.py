@@ -9,6 +9,7 @@ from tokenauth.session.devices import (
     client_ip,
     describe,
     kind_of,
+    label_of,
     translated,
     user_agent,
 )
@@ -17,6 +18,13 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.
 SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+)
+MAC = SAFARI.replace(
+    "iPhone; CPU iPhone OS 18_0 like Mac OS X", "Macintosh; Intel Mac OS X 10_15_7"
+)
+ANDROID = (
+    "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/150.0.0.0 Mobile Safari/537.36"
 )
 
 
@@ -91,14 +99,23 @@ def test_only_an_entry_that_our_own_proxy_wrote_is_believed(proxies, forwarded, 
     ("agent", "words"),
     [
         (FIREFOX, "Firefox on Linux"),
-        (SAFARI, "Mobile Safari on iOS"),
+        (SAFARI, "Safari on iPhone"),
+        (SAFARI.replace("iPhone; CPU iPhone", "iPad; CPU"), "Safari on iPad"),
+        (SAFARI.replace("Version/", "CriOS/"), "Chrome on iPhone"),
+        (SAFARI.replace("Version/", "FxiOS/"), "Firefox on iPhone"),
+        (MAC, "Safari on macOS"),
+        (ANDROID, "Chrome on Android"),
+        (ANDROID.replace("Pixel 9", "Pixel 9; wv"), "Chrome on Android"),
         ("curl/8.5.0", "curl"),
         ("Mozilla/5.0 (X11; Linux x86_64)", "Linux"),
         ("", ""),
         ("<script>alert(1)</script>", ""),
         ("; Karbonn ; Build", ""),
     ],
-    ids=["firefox", "safari", "curl", "system-only", "empty", "nonsense", "ua-parser-fails"],
+    ids=[
+        *("firefox", "iphone", "ipad", "chrome-ios", "firefox-ios", "mac", "android", "webview"),
+        *("curl", "system-only", "empty", "nonsense", "ua-parser-fails"),
+    ],
 )
 def test_a_device_is_told_in_words(agent, words):
     """People recognise "Firefox on Linux"; nothing is said rather than something wrong."""
@@ -140,7 +157,7 @@ APPS = {
 
 @pytest.mark.parametrize(
     ("app", "words"),
-    [("facebook", "Facebook on iOS"), ("instagram", "Instagram on Android")],
+    [("facebook", "Facebook on iPhone"), ("instagram", "Instagram on Android")],
 )
 def test_the_longest_that_real_clients_send_is_understood(app, words):
     """Browsers within apps send about 250 characters."""
@@ -152,3 +169,34 @@ def test_what_stands_behind_the_first_characters_is_not_parsed():
     assert describe("x" * (MAX_PARSED_LENGTH - 10) + FIREFOX) == ""
     assert kind_of("x" * (MAX_PARSED_LENGTH - 10) + FIREFOX) == ""
     assert describe(FIREFOX + "x" * MAX_USER_AGENT_LENGTH) == "Firefox on Linux"
+
+
+def label(address):
+    """What a site might know of an address."""
+    return {"192.0.2.7": "Berlin", "192.0.2.8": 8}.get(address)
+
+
+def broken_label(address):
+    """A file that is gone."""
+    raise OSError(address)
+
+
+@pytest.mark.parametrize(
+    ("path", "address", "words"),
+    [
+        (None, "192.0.2.7", ""),
+        (f"{__name__}.label", "192.0.2.7", "Berlin"),
+        (f"{__name__}.label", "192.0.2.8", "8"),
+        (f"{__name__}.label", "192.0.2.9", ""),
+        (f"{__name__}.label", None, ""),
+        (f"{__name__}.broken_label", "192.0.2.7", ""),
+        ("nowhere.label", "192.0.2.7", ""),
+    ],
+    ids=["not-set", "known", "no-text", "unknown", "no-address", "fails", "missing"],
+)
+def test_an_address_is_told_as_the_site_knows_it(settings, caplog, path, address, words):
+    """A function that fails costs the label and no page; the log says which."""
+    settings.TOKENAUTH_ADDRESS_LABEL = path
+    assert label_of(address) == words
+    fails = path in (f"{__name__}.broken_label", "nowhere.label")
+    assert [path in message for message in caplog.messages] == [True] * fails

@@ -43,8 +43,13 @@ def session():
     """What of a session its tokens are made from."""
     ends = NOW + timedelta(days=30)
     state = SimpleNamespace(id=SID, rotation=3, rotated_at=NOW, expires_at=ends, token_hash="")
-    state.token_hash = tokens.new_refresh_token_hash(state)
+    state.token_hash = new_hash(state)
     return state
+
+
+def new_hash(state):
+    """The hash of the token that belongs to a session's state, under today's key."""
+    return tokens.hash_token(tokens.make_refresh_token(state, tokens.secret_keys()[0]))
 
 
 def payload_of(kind, **changes):
@@ -197,7 +202,7 @@ def test_a_refresh_token_is_made_again_under_the_key_it_was_made_with(session, s
     raw = tokens.remake_refresh_token(session).reveal()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OTHER_KEY, [KEY]
     assert tokens.remake_refresh_token(session).reveal() == raw
-    assert tokens.new_refresh_token_hash(session) != session.token_hash
+    assert new_hash(session) != session.token_hash
 
 
 def test_a_server_without_the_key_cannot_make_the_token_again(session, settings):

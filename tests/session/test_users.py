@@ -105,6 +105,42 @@ def test_the_sessions_own_backend_vouches_for_the_user(settings, backend, fields
     assert (user is not None, count) == (vouched, queries)
 
 
+@pytest.mark.parametrize(
+    ("backend", "changes", "vouched"),
+    [
+        (OWN("Strict"), {"is_active": False}, False),
+        (OWN("Strict"), {"password": "another"}, True),
+        (OWN("Foreign"), {"password": "another"}, True),
+    ],
+)
+def test_whom_a_backend_read_from_a_replica_is_taken_as_written(
+    settings, monkeypatch, backend, changes, vouched
+):
+    """It may lag behind a deactivation, or a new password."""
+    session, model = session_of(backend), get_user_model()
+    settings.AUTHENTICATION_BACKENDS = [backend]
+    model.objects.filter(pk=session.user_id).update(**changes)
+    session.user.refresh_from_db()
+    stale, name = UserFactory(), session.user.get_username()
+    stale.pk, stale._state.db = session.user_id, "replica"
+    monkeypatch.setattr(Foreign, "get_user", lambda self, user_id: stale)
+    monkeypatch.setattr(ModelBackend, "get_user", lambda self, user_id: stale)
+    if vouched:
+        user = users.vouch_for(session)
+        assert (user is stale, user.password, user.get_username()) == (True, "another", name)
+    else:
+        with pytest.raises(SessionSuspended):
+            users.vouch_for(session)
+
+
+def test_whom_a_backend_made_of_something_else_stays_as_they_are(settings, monkeypatch):
+    """Of a directory, say: no database has them as they are."""
+    session, made = session_of(OWN("Foreign")), get_user_model()(password="of the directory")
+    settings.AUTHENTICATION_BACKENDS = [OWN("Foreign")]
+    monkeypatch.setattr(Foreign, "get_user", lambda self, user_id: made)
+    assert users.vouch_for(session).password == "of the directory"
+
+
 @pytest.mark.usefixtures("hiding_manager")
 @pytest.mark.parametrize(("name", "vouched"), [("hidden-eve", False), ("alice", True)])
 def test_a_user_whom_the_default_manager_hides_is_not_signed_in(settings, name, vouched):

@@ -6,7 +6,7 @@ The borders of the days are computed here and not by the database, which may not
 (MySQL).
 
 On a site with millions of sessions there is much to count: a statement counts some thousands, or
-one day; and what is over by midnight is counted once a day. ``python -m benchmarks.admin_list``
+one day; and what is over by midnight is counted once a day. ``python -m benchmarks.scale``
 measures it.
 """
 
@@ -68,8 +68,10 @@ class Memory:
     def keep(self, name: str, lifetime: timedelta, compute: Callable[[], T]) -> T:
         """Return what is kept under a name; else compute it, and keep it if that took long."""
         kept: T | None = self.ask(lambda: cache.get(name))
-        if kept is not None:
-            return kept
+        return self.renew(name, lifetime, compute) if kept is None else kept
+
+    def renew(self, name: str, lifetime: timedelta, compute: Callable[[], T]) -> T:
+        """Compute what is kept under a name, whatever that is, and keep it if that took long."""
         began = time.perf_counter()
         result = compute()
         if time.perf_counter() - began > SLOW:
@@ -94,12 +96,20 @@ def last_days() -> list[Day]:
     *past, today = days = empty_days()
     memory, name = Memory(), f"tokenauth.activity:{today.begin.isoformat()}"
     [changes] = memory.keep(f"{name}:today", KEPT, partial(changes_on, [today]))
-    before = memory.keep(f"{name}:past", KEPT_PAST, partial(look_back, past, changes))
-    sign_ins, ended, thefts = changes
-    active = before[-1][1] + sign_ins - ended
-    for day, numbers in zip(days, [*before, (sign_ins, active, thefts)], strict=True):
-        day.sign_ins, day.active, day.thefts = numbers
+    counting_past = (f"{name}:past", KEPT_PAST, partial(look_back, past, changes))
+    before = memory.keep(*counting_past)
+    if active_after(before, changes) < 0:  # rows were put there since, or taken away
+        before = memory.renew(*counting_past)
+    numbers = [*before, (changes[0], active_after(before, changes), changes[2])]
+    for day, (sign_ins, active, thefts) in zip(days, numbers, strict=True):
+        day.sign_ins, day.active, day.thefts = sign_ins, max(0, active), thefts
     return days
+
+
+def active_after(before: list[Numbers], changes: Numbers) -> int:
+    """Return how many sessions live, from how many did before today, and what changed since."""
+    sign_ins, ended, _ = changes
+    return before[-1][1] + sign_ins - ended
 
 
 def empty_days() -> list[Day]:

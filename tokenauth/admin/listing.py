@@ -1,75 +1,74 @@
 """List sessions in the admin: which, in what order and how far, with ten million in the table.
 
 Nothing here looks at many more rows than the page needs: no ``COUNT(*)``, no ``date_hierarchy``
-(it reads every row for the least and the greatest date), no ``LIKE '%…%'``. Each filter and each
-order has an index, but not each pair of them: no index narrows down by one time and sorts by
-another. So a list is sorted by the time that it is narrowed down by, and what ended offers the time
-of its end alone. tests/admin/test_scale.py asks PostgreSQL for its plans, and
-``python -m benchmarks.admin_list`` takes the time of each pair.
+(it reads every row for the least and the greatest date), no ``LIKE '%…%'``. A long list is sorted
+by what has an index: what lives by its sign-in, what ended by its end. No index has the time a
+session was last seen (each rotation would write to all of them), and none narrows down by one time
+and sorts by another. A list that can be shown whole is sorted by any column, once it is found.
+tests/admin/test_scale.py asks PostgreSQL for its plans, and ``python -m benchmarks.scale``
+takes the time of each pair.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import models
-from django.db.models.functions import Least
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
-from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from tokenauth.models import AuthSession
-from tokenauth.session import devices
+from tokenauth.session.django_sessions import long_ago
 from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet, long_ago
+from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.users import people
 
-from .staff import current_session
+from .searching import in_no_index
+from .staff import show_to
 
 #: How many sessions a list leads to; whoever looks for others filters or searches.
 REACH = 1000
-#: How many people a search finds: each has sessions of their own.
-PEOPLE = 25
 #: From the time of marks, in whichever time zone, to that of the first session.
 A_YEAR = timedelta(days=365)
 
 ACTIVE, ENDED, EXPIRED, ALL = "active", "ended", "expired", "all"
-#: By which times a list is narrowed down and sorted, the usual order first.
+#: By which times a list is narrowed down and sorted.
 TIMES = {
-    **dict.fromkeys([ACTIVE, ALL], ("last_seen_at", "created_at")),
+    **dict.fromkeys([ACTIVE, ALL], ("created_at",)),
     **dict.fromkeys([ENDED, *RevokeReason.values], ("revoked_at",)),
     EXPIRED: ("expires_at",),
 }
 
 
 def status_of(request: HttpRequest) -> str:
-    """Return the status that is listed: unless something else is chosen, what lives."""
-    chosen = request.GET.get("status", ACTIVE)
+    """Return the status that is listed."""
+    return listed(request.GET.get("status"))
+
+
+def listed(chosen: str | None) -> str:
+    """Return the status that is listed for what is chosen: what lives, unless it is another."""
     return chosen if chosen in TIMES else ACTIVE
 
 
 def orders(request: HttpRequest) -> tuple[str, ...]:
-    """Return the columns that the list may be sorted by, the usual one first.
+    """Return the columns that the list may be sorted by, however long it is, the usual one first.
 
-    "Last seen" is in the index of what one person has, and in that of an address.
+    The sign-in is in the index of what one person has, and in that of an address.
     """
     status = status_of(request)
     if request.GET.get(SEARCH_VAR) or PersonFilter.parameter_name in request.GET:
-        return ("last_seen_at",)
-    narrowed = [name for name in TIMES[status] if any(p.startswith(name) for p in request.GET)]
-    if narrowed:
-        return tuple(narrowed[-1:])
-    return TIMES[status] + (("expires_at",) if status == ACTIVE else ())
+        return ("created_at",)
+    is_narrowed = any(name.startswith(TIMES[status]) for name in request.GET)
+    return TIMES[status] + (("expires_at",) if status == ACTIVE and not is_narrowed else ())
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -99,8 +98,36 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the s
 class SessionList(ChangeList):
     """The admin's list, that knows which session is one's own and how it is sorted."""
 
-    #: The column that it is sorted by, with a minus if descending.
+    #: The column that it is sorted by, with a minus if descending; and what was asked for.
     order: str
+    asked: str
+
+    @property
+    def tabs(self) -> list[dict[str, Any]]:
+        """Return the links that stand above the list."""
+        return [self.link_to(value, title) for value, title in tabs()]
+
+    @property
+    def hides_ended(self) -> str:
+        """Return the link to everything, where a search looked among what lives alone."""
+        is_narrowed = self.query or self.has_active_filters
+        if status_of(self.request) != ACTIVE or not is_narrowed:
+            return ""
+        return str(self.link_to(ALL, "")["query_string"])
+
+    def link_to(self, status: str, title: str) -> dict[str, Any]:
+        """Describe the link to another status.
+
+        What that is not narrowed down or sorted by is left behind.
+        """
+        here = status_of(self.request)
+        link = {StatusFilter.parameter_name: None if status == ACTIVE else status}
+        left = [] if TIMES[status] == TIMES[here] else [ORDER_VAR, *TIMES[here]]
+        return {
+            "selected": status == here,
+            "query_string": self.get_query_string(link, left),
+            "display": title,
+        }
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: Any = None
@@ -110,16 +137,21 @@ class SessionList(ChangeList):
         They are older than any session: its index ends before them, and no row is looked at.
         """
         rows: models.QuerySet[AuthSession] = super().get_queryset(request, exclude_parameters)
-        if status_of(request) in (ACTIVE, EXPIRED):  # marks are ended
+        if status_of(request) not in (ACTIVE, EXPIRED):  # marks are ended
+            rows = rows.filter(**{f"{self.order.removeprefix('-')}__gt": long_ago() + A_YEAR})
+        if self.asked == self.order or BoundedPaginator(rows, 1).is_cut:
             return rows
-        return rows.filter(**{f"{self.order.removeprefix('-')}__gt": long_ago() + A_YEAR})
+        self.order = self.asked
+        return in_no_index(rows, self.order)
 
     def get_results(self, request: HttpRequest) -> None:
         """Mark the session that asks, and offer nothing that would do nothing."""
+        self.request = request
         super().get_results(request)
-        current = current_session(request)
+        if not self.paginator.is_cut:
+            self.sortable_by = None  # by whatever has an order
         for session in self.result_list:
-            session.is_current = session.pk == current
+            show_to(request, self.model_admin.admin_site, session)
         self.show_admin_actions = bool(self.result_count)
         if not (self.query or self.has_active_filters):
             self.full_result_count = self.result_count  # no "Show all"
@@ -132,18 +164,15 @@ class SessionList(ChangeList):
         No further column, not even Django's primary key, for whose sake PostgreSQL would sort the
         sessions of the same microsecond. And not the oldest first: those have ended, so whoever
         looks for the active ones would wade through all of them. ``expires_at`` can do both.
+        What else is asked for has to wait until it is known how many there are.
         """
-        asked, allowed = str(super().get_ordering(request, queryset)[0]), orders(request)
-        column = asked.removeprefix("-")
-        if column not in allowed:
-            column = allowed[0]
-            asked = f"-{column}"
-        if column != "expires_at":
-            self.order = f"-{column}"
-            return [self.order]
-        self.order = asked
+        self.asked, allowed = str(super().get_ordering(request, queryset)[0]), orders(request)
+        column = self.asked.removeprefix("-")
+        newest_first = f"-{column if column in allowed else allowed[0]}"
+        self.order = self.asked if column == "expires_at" in allowed else newest_first
         # Nobody revoked any of these, but PostgreSQL finds the index by its first column alone.
-        return [asked.replace(column, "revoked_at"), asked]
+        first = [self.order.replace("expires_at", "revoked_at")] if "expires" in self.order else []
+        return [*first, self.order]
 
     def get_ordering_field_columns(self) -> dict[int, Any]:
         """Point the arrow at the column that the list is sorted by, whatever was asked for."""
@@ -153,36 +182,29 @@ class SessionList(ChangeList):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """What lives, or what ended and why; unless something else is chosen, what lives."""
+    """What lives, or what ended; unless something else is chosen, what lives.
 
-    title = gettext_lazy("status")
+    Tabs above the list lead from one to the other. Among the filters stand the ways in which
+    sessions end, once one looks at those that did.
+    """
+
+    title = gettext_lazy("how it ended")
     parameter_name = "status"
+    template = "tokenauth/admin/ending_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer each status and each reason."""
-        before = [(ACTIVE, _("Active")), (ENDED, _("Ended")), (EXPIRED, _("Expired"))]
+        """Offer each reason, below all of them."""
         reasons = [(reason.value, str(capfirst(reason.label))) for reason in RevokeReason]
-        return [*before, *reasons, (ALL, _("All"))]
+        return [(ENDED, _("All")), *reasons]
 
     def value(self) -> str:
         """Return the status that is listed."""
-        chosen = super().value()
-        return chosen if chosen in dict(self.lookup_choices) else ACTIVE
+        return listed(super().value())
 
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Offer no "All" above the others: here it is one of them.
-
-        What another status is not narrowed down or sorted by is left behind.
-        """
-        for value, title in self.lookup_choices:
-            link = {self.parameter_name: None if value == ACTIVE else value}
-            alike = TIMES[value] == TIMES[self.value()]
-            left = [] if alike else [ORDER_VAR, *TIMES[self.value()]]
-            yield {
-                "selected": self.value() == value,
-                "query_string": changelist.get_query_string(link, left),
-                "display": title,
-            }
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Offer no reason for what has not ended."""
+        if self.value() in dict(self.lookup_choices):
+            yield from (changelist.link_to(*choice) for choice in self.lookup_choices)
 
     def queryset(
         self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
@@ -213,9 +235,11 @@ class PersonFilter(admin.SimpleListFilter):
         if self.parameter_name not in self.used_parameters:
             return []
         pk = str(self.used_parameters[self.parameter_name])
-        people = get_user_model()._default_manager
+        # Whom no session belongs to, staff may not be allowed to know.
+        theirs = models.Exists(AuthSession.objects.filter(user=models.OuterRef("pk")).order_by())
         try:
-            return [(pk, person.get_username()) for person in people.filter(pk=pk)]
+            found = people().filter(theirs, pk=pk)
+            return [(pk, str(person.get_username())) for person in found]
         except (ValueError, ValidationError) as error:
             raise IncorrectLookupParameters from error
 
@@ -231,52 +255,20 @@ class PersonFilter(admin.SimpleListFilter):
         return self.parameter_name in self.used_parameters
 
 
+def tabs() -> list[tuple[str, str]]:
+    """Return what the tabs lead to, and what they are called."""
+    return [
+        (ACTIVE, _("Active")),
+        (ENDED, _("Ended")),
+        (EXPIRED, _("Expired")),
+        (RevokeReason.REUSE, _("Thefts")),
+        (ALL, _("All")),
+    ]
+
+
 class TimeFilter(admin.DateFieldListFilter):
     """Django's, without "No date" and "Has date": the status tells that."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.links = self.links[:5]
-
-
-def username_field() -> Any:
-    """Return what people sign in with."""
-    model = get_user_model()
-    return model._meta.get_field(model.USERNAME_FIELD)
-
-
-def search_help() -> str:
-    """Say what the search box takes."""
-    names = _("The beginning of a %(username)s (as it is written), or an IP address.")
-    return names % {"username": username_field().verbose_name}
-
-
-def search(queryset: models.QuerySet[AuthSession], term: str) -> models.QuerySet[AuthSession]:
-    """Find the sessions at an address, or of the people whose name begins like this.
-
-    In two steps, for one that asks for either joins all sessions to all people.
-    """
-    address = devices.clean_ip(term)
-    if address:
-        return queryset.filter(ip_address=address)
-    field = username_field()
-    lookup = "startswith" if isinstance(field, models.CharField | models.TextField) else "exact"
-    people = get_user_model()._default_manager.order_by()
-    try:
-        found = people.filter(**{f"{field.name}__{lookup}": term}).values_list("pk", flat=True)
-    except (ValueError, ValidationError):
-        return queryset.none()
-    pks = list(found[:PEOPLE])
-    if len(pks) > 1:
-        # The same order in words that no index knows: rather than these people's few sessions
-        # PostgreSQL would read everybody's in the order of the list, hoping to meet theirs soon.
-        queryset = queryset.order_by(Least("last_seen_at", "last_seen_at").desc())
-    return queryset.filter(user__in=pks)
-
-
-def moment(when: datetime, text: str = "") -> str:
-    """Return a moment as ``text``, or as its day, and exactly to who points at it."""
-    local = timezone.localtime(when) if timezone.is_aware(when) else when
-    exact = date_format(local, "DATETIME_FORMAT")
-    html = '<time datetime="{}" title="{}">{}</time>'
-    return format_html(html, local.isoformat(), exact, text or date_format(local, "DATE_FORMAT"))

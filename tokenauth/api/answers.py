@@ -26,6 +26,10 @@ def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:
         "expires_at": in_utc(session.expires_at),
         "absolute_expires_at": in_utc(session.absolute_expires_at),
         "persistent": session.persistent,
+        "device": session.device,
+        "device_kind": session.device_kind,
+        "ip_address": session.ip_address,
+        "address_label": session.address_label,
         "current": session.pk == current,
     }
 

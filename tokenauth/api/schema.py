@@ -56,6 +56,10 @@ class Session(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
     absolute_expires_at = serializers.DateTimeField()
     persistent = serializers.BooleanField()
+    device = serializers.CharField(help_text="In English, like “Firefox on Linux”; may be empty.")
+    device_kind = serializers.ChoiceField(["desktop", "phone", "tablet", ""])
+    ip_address = serializers.IPAddressField(allow_null=True)
+    address_label = serializers.CharField(help_text="What the site knows of the address, if any.")
     current = serializers.BooleanField()
 
 

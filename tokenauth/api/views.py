@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied as DjangosPermissionDenied
 from django.core.exceptions import ValidationError
 from django.http import Http404
@@ -31,13 +32,15 @@ from rest_framework.views import APIView
 
 from tokenauth.authentication import CookieTokenAuthentication
 from tokenauth.conf import conf
-from tokenauth.request import settlement
+from tokenauth.permissions import demand_recent_login
 from tokenauth.request.credentials import credentials_of
+from tokenauth.request.django_sessions.following import adopt_now
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
 from tokenauth.secret import Masked
 from tokenauth.session.users import can_be_username
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
+from tokenauth.stepup.challenges import InsufficientUserAuthentication
 
 from . import answers
 
@@ -113,10 +116,12 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, APIException):
         return None
     codes, detail = error.get_codes(), error.detail
-    body = {
+    body: Any = {
         "detail": detail if isinstance(detail, str) else one_line(detail),
         "code": codes if isinstance(codes, str) else "invalid",
     }
+    if isinstance(error, InsufficientUserAuthentication):
+        body = detail
     # Where REST framework notes the challenge, and how long to wait.
     noted = {"WWW-Authenticate": "auth_header", "Retry-After": "wait"}
     found = {header: getattr(error, name, None) for header, name in noted.items()}
@@ -153,9 +158,10 @@ class LoginView(OpenView):
                 raise
             user = None
         if user is None or not getattr(user, "is_active", True):
-            raise AuthenticationFailed(_("This username and password are not right."))
+            raise AuthenticationFailed(AuthenticationForm().get_invalid_login_error().messages[0])
         attempt.succeeded()
         sign_in(request._request, user, persistent=remember)
+        credentials_of(request).answers_at_once = True
         return Response(answers.signed_in(credentials_of(request)))
 
 
@@ -202,7 +208,7 @@ class SessionView(TokenAuthView):
         """Say who is signed in; set the CSRF cookie for the script's next request."""
         get_token(request._request)
         credentials = credentials_of(request)
-        settlement.adopt_now(credentials)
+        adopt_now(credentials)
         return Response(answers.signed_in(credentials))
 
 
@@ -223,6 +229,8 @@ class SessionDetailView(TokenAuthView):
 
     def delete(self, request: Request, pk: UUID) -> Response:
         """End one of my sessions; anybody else's is not found."""
+        if request.auth is None or request.auth.pk != pk:
+            demand_proof(request)
         revoke_own(request._request, pk)
         return Response(status=204)
 
@@ -232,5 +240,16 @@ class SessionRevokeOthersView(TokenAuthView):
 
     def post(self, request: Request) -> Response:
         """End all my sessions but this one."""
+        demand_proof(request)
         revoke_others(request._request)
         return Response(status=204)
+
+
+def demand_proof(request: Request) -> None:
+    """Ask for a recent login before other sessions end, if the site wants that (ASVS 7.5.2).
+
+    Raises InsufficientUserAuthentication.
+    """
+    max_age = conf.RECENT_LOGIN
+    if max_age is not None:
+        demand_recent_login(request, max_age)

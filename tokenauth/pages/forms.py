@@ -1,4 +1,4 @@
-"""The login form."""
+"""The forms: to sign in, and to prove again who one is."""
 
 import math
 from typing import Any
@@ -7,6 +7,7 @@ from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.db.models import EmailField
+from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from rest_framework.exceptions import Throttled
@@ -65,6 +66,44 @@ class LoginForm(AuthenticationForm):
         # The username stays filled in, so the password is what to type next.
         self.fields["password"].widget.attrs["autofocus"] = True
         self.fields["username"].widget.attrs.pop("autofocus", None)
+
+
+class ReauthenticationForm(LoginForm):
+    """The password again, of who is signed in: checked, counted and refused as at a login."""
+
+    def __init__(self, *args: Any, person: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+        del self.fields["username"], self.fields["remember"]
+        self.fields["password"].widget.attrs["autofocus"] = True
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password of this person."""
+        self.cleaned_data["username"] = str(self.person.get_username())
+        return super().clean()
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Let nobody else in: a backend may know another person by that name."""
+        super().confirm_login_allowed(user)
+        if user.pk != self.person.pk:
+            raise self.get_invalid_login_error()
+
+    def get_invalid_login_error(self) -> ValidationError:
+        """Return the error, without talk of a username."""
+        return ValidationError(_("This password is not correct."), code="invalid_login")
+
+    def _mark_fields(self) -> None:
+        attrs = {"aria-invalid": "true", "aria-describedby": SUMMARY}
+        self.fields["password"].widget.attrs.update(attrs)
+
+
+def with_status(response: HttpResponse, form: Any) -> HttpResponse:
+    """Say 429 with a form that was not even looked at."""
+    retry_after = getattr(form, "retry_after", None)
+    if retry_after is not None:
+        response.status_code = 429
+        response.headers["Retry-After"] = str(retry_after)
+    return response
 
 
 def throttled(seconds: int) -> ValidationError:

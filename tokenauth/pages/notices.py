@@ -8,7 +8,7 @@ holds up the response, so set Django's ``EMAIL_TIMEOUT`` or a backend that queue
 import logging
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from django.apps import apps
 from django.conf import settings
@@ -26,8 +26,11 @@ from django.utils.translation import gettext_noop
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
-from tokenauth.session.devices import translated
+from tokenauth.session.devices import label_of, translated
 from tokenauth.session.endings import RevokeReason
+
+from . import links
+from .wording import place_in_text
 
 log = logging.getLogger("tokenauth.security")
 
@@ -58,7 +61,7 @@ def is_new_device(session: AuthSession) -> bool:
 
     The first sign-in ever is on no new device.
     """
-    others = AuthSession.objects.at_writer().filter(user=session.user_id).exclude(pk=session.pk)
+    others = AuthSession.objects.filter(user=session.user_id).exclude(pk=session.pk)
     since = timezone.now() - conf.HISTORY_LIFETIME
     recent = others.filter(Q(revoked_at=None) | Q(revoked_at__gt=since), expires_at__gt=since)
     known = recent.exclude(revoke_reason__in=UNTRUSTED).order_by()
@@ -92,15 +95,17 @@ def compose(
 ) -> EmailMultiAlternatives:
     """Return the message, in the language that is active."""
     heading = _(SUBJECTS[name])
+    brought_from = session.reuse_ip_address
     context = {
         "heading": heading,
         "device": translated(session.device) or _("Unknown device"),
-        "ip_address": session.ip_address,
+        "ip_address": place_in_text(session.ip_address, session.address_label),
         "reuse_device": translated(session.reuse_device) or _("Unknown device"),
-        "reuse_ip_address": session.reuse_ip_address,
+        "reuse_ip_address": place_in_text(brought_from, label_of(brought_from)),
         "when": timezone.now(),
         "username": session.user.get_username(),
         **site,
+        **ways_out(session, site["origin"]),
     }
     subject = ": ".join(filter(None, [site["site_name"], heading]))
     template = f"tokenauth/notice_{name}"
@@ -108,6 +113,19 @@ def compose(
     message.to = [address]
     message.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
     return message
+
+
+def ways_out(session: AuthSession, origin: str) -> dict[str, str]:
+    """Return the addresses of the pages that help; none where the site's can't be known."""
+    if not origin:
+        return {}
+    page_of = partial(reverse, urlconf=settings.ROOT_URLCONF)
+    pages = {
+        "url": page_of("tokenauth:session_list"),
+        "not_me_url": page_of("tokenauth:session_revoke", args=[session.pk]),
+        "password_change_url": links.password_change(),
+    }
+    return {name: urljoin(origin, page) for name, page in pages.items() if page}
 
 
 def language_of(user: Any) -> str:
@@ -123,10 +141,7 @@ def language_of(user: Any) -> str:
 
 
 def site_of(request: HttpRequest | None) -> dict[str, str]:
-    """Return the site's name, and the address of the page that lists the sessions.
-
-    Both are empty where they can't be known.
-    """
+    """Return the site's name and its origin; they are empty where they can't be known."""
     host = name = host_of(request) if request else ""
     if apps.is_installed("django.contrib.sites"):
         model: Any = apps.get_model("sites.Site")  # type: ignore[misc]  # not in the demo
@@ -136,9 +151,8 @@ def site_of(request: HttpRequest | None) -> dict[str, str]:
             pass  # no SITE_ID, and none for this host
         else:
             host, name = site.domain, site.name
-    path = reverse("tokenauth:session_list", settings.ROOT_URLCONF)
     scheme = "https" if conf.COOKIE_SECURE else "http"
-    return {"site_name": " ".join(name.split()), "url": f"{scheme}://{host}{path}" if host else ""}
+    return {"site_name": " ".join(name.split()), "origin": f"{scheme}://{host}" if host else ""}
 
 
 def host_of(request: HttpRequest) -> str:

@@ -13,8 +13,8 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.db.models import Case, When
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, resolve_url
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render, resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -27,8 +27,11 @@ from tokenauth.request.credentials import credentials_of
 from tokenauth.session.devices import translated
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 
-from .forms import LoginForm
-from .wording import Entry, recently_ended, why_signed_out
+from . import links
+from .forms import LoginForm, with_status
+from .reauthentication import ask_for_ending
+from .redirects import OnThisHost
+from .wording import Entry, group, recent_thefts, recently_ended, why_signed_out
 
 log = logging.getLogger("tokenauth.security")
 
@@ -36,7 +39,7 @@ log = logging.getLogger("tokenauth.security")
 PER_PAGE = 25
 
 
-class LoginView(auth_views.LoginView):
+class LoginView(OnThisHost, auth_views.LoginView):
     """Django's login page, which starts a session of ours."""
 
     template_name = "tokenauth/login.html"
@@ -45,27 +48,27 @@ class LoginView(auth_views.LoginView):
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Sign the person in."""
         sign_in(self.request, form.get_user(), persistent=form.cleaned_data.get("remember"))
+        credentials_of(self.request).answers_at_once = True
         return HttpResponseRedirect(self.get_success_url())
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         """Show the form again; 429 when it was not even looked at."""
-        response = super().form_invalid(form)
-        retry_after = getattr(form, "retry_after", None)
-        if retry_after is not None:
-            response.status_code = 429
-            response.headers["Retry-After"] = str(retry_after)
-        return response
+        return with_status(super().form_invalid(form), form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add why the person was signed out, and whether the browser will refuse the cookies."""
-        credentials = credentials_of(self.request)
-        # Asking sweeps away what is left of a session that has ended.
-        credentials.resolve()
-        why = "" if credentials.session else why_signed_out(credentials.presented)
+        """Add who is signed in, or why nobody is, and whether the browser refuses the cookies."""
         insecure = conf.COOKIE_SECURE and not self.request.is_secure()
         if insecure:
             warn_of_http()
-        return super().get_context_data(insecure=insecure, why_signed_out=why, **kwargs)
+        person = credentials_of(self.request).get_user()
+        context = {
+            "insecure": insecure,
+            "why_signed_out": why_signed_out(self.request),
+            "signed_in_as": person.get_username() if person.is_authenticated else "",
+            "go_on_url": self.get_success_url(),
+            "password_reset_url": links.password_reset(),
+        }
+        return super().get_context_data(**context | kwargs)
 
 
 @cache
@@ -79,7 +82,7 @@ def warn_of_http() -> None:
 
 
 @method_decorator([csrf_protect, never_cache], name="dispatch")
-class LogoutView(auth_views.RedirectURLMixin, View):
+class LogoutView(OnThisHost, View):
     """End this session, whatever cookies came."""
 
     http_method_names = ["post", "options"]  # Django's own idiom
@@ -87,7 +90,10 @@ class LogoutView(auth_views.RedirectURLMixin, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Sign the person out and show them out."""
         sign_out(request)
-        return HttpResponseRedirect(self.get_success_url())
+        target = self.get_success_url()
+        if target == resolve_url("tokenauth:login"):  # another page may not show it, or much later
+            messages.success(request, _("You have signed out."), fail_silently=True)
+        return HttpResponseRedirect(target)
 
     def get_default_redirect_url(self) -> str:
         """Return where Django's own logout leads, else the login page."""
@@ -109,10 +115,17 @@ class SessionListView(LoginRequiredMixin, TemplateView):
             Case(When(pk=current, then=0), default=1), "-last_seen_at", "pk"
         )
         page = Paginator(own_first, PER_PAGE).get_page(self.request.GET.get("page"))
-        entries = [Entry(session, session.pk == current) for session in page]
-        ended = recently_ended(credentials.get_user())
-        stolen = any(entry.was_stolen for entry in ended)
-        context = {"page": page, "entries": entries, "ended": ended, "stolen": stolen}
+        entries = group(Entry(session, session.pk == current) for session in page)
+        person: Any = credentials.get_user()
+        context = {
+            "page": page,
+            "entries": entries,
+            "ended": recently_ended(person),
+            "thefts": recent_thefts(person),
+            "password_change_url": links.password_change(),
+            # Nobody is left of who was adopted by a parallel request and signed out there.
+            "has_password": person.is_authenticated and person.has_usable_password(),
+        }
         return super().get_context_data(**context, **kwargs)
 
 
@@ -128,15 +141,51 @@ class SessionFormView(LoginRequiredMixin, View):
 
 
 class SessionRevokeView(SessionFormView):
-    """Sign out one device."""
+    """Sign out one device; asked with GET, by a link in an e-mail, first say which it is."""
+
+    http_method_names = ["get", "head", "post", "options"]  # Django's own idiom
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        """Come back here after signing in, from an e-mail; else see above."""
+        if self.request.method == "POST":
+            return super().handle_no_permission()
+        return redirect_to_login(self.request.get_full_path(), self.get_login_url())
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask whether it was the person who signed in there."""
+        credentials = credentials_of(request)
+        session = sessions_of(credentials).filter(pk=pk).first()
+        if session is None:
+            return self.no_such_session(request)
+        this = credentials.session
+        entry = Entry(session, is_current=this is not None and this.pk == session.pk)
+        return render(request, "tokenauth/session_revoke.html", {"entry": entry})
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """End one of the person's sessions; anybody else's is not found."""
-        page, device = revoke_own(request, pk)
+        credentials = credentials_of(request)
+        person: Any = credentials.get_user()
+        this = credentials.get_session()
+        asked = None if this is not None and this.pk == pk else ask_for_ending(request)
+        if asked is not None:
+            return asked
+        try:
+            page, device = revoke_own(request, pk)
+        except Http404:
+            return self.no_such_session(request)
         name = translated(device) or _("an unknown device")
         text = _("Signed out of %(device)s.") % {"device": name}
         messages.success(request, text, fail_silently=True)
+        if "unknown" in request.POST and person.has_usable_password():
+            advice = _("Whoever signed in there knows your password. Change it now.")
+            messages.warning(request, advice, fail_silently=True)
         return redirect(page)
+
+    def no_such_session(self, request: HttpRequest) -> HttpResponse:
+        """Reassure nobody: it may be the living session of another account."""
+        text = _("This account has no such sign-in: it has ended, or is of another account.")
+        messages.info(request, text, fail_silently=True)
+        return redirect("tokenauth:session_list")
 
 
 class SessionRevokeOthersView(SessionFormView):
@@ -144,6 +193,9 @@ class SessionRevokeOthersView(SessionFormView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """End all of the person's sessions but this one."""
+        asked = ask_for_ending(request)
+        if asked is not None:
+            return asked
         count = revoke_others(request)
         text = ngettext(
             "Signed out of %(count)d device.", "Signed out of %(count)d devices.", count

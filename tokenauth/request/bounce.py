@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Unreada
 from django.urls import Resolver404, resolve
 
 from . import cookies, loops
-from .origins import from_this_site, is_navigation
+from .origins import from_this_site, is_navigation, is_preflight
 
 #: Bytes of a URL that is returned to: it stands in a header beside both cookies (1,350 bytes), and
 #: nginx reads 4,096 bytes of headers. Django takes no ``next`` whose path is longer, either.
@@ -48,13 +48,17 @@ def refresh_url(back: str, trace: loops.Trace, exp: int) -> str:
 
 def can_bounce(request: HttpRequest, url: str) -> bool:
     """Tell whether this request survives a bounce to ``url``, and that can do it any good."""
+    is_welcome = from_this_site(request) or is_navigation(request)
+    return is_welcome and not brings_refresh_cookie(request.path) and survives(request, url)
+
+
+def survives(request: HttpRequest, url: str) -> bool:
+    """Tell whether a request can go to ``url`` and back, wherever that is."""
     return not (
         is_unrepeatable(request)
         or is_unredirected(request)
-        or brings_refresh_cookie(request.path)
         or is_public_file(request.path)
         or is_embedded_elsewhere(request)
-        or not (from_this_site(request) or is_navigation(request))
         or len(request.get_full_path()) > MAX_URL
         or len(f"{request.method} {url} HTTP/1.1") > MAX_REQUEST_LINE
         or is_never_bounced(request)
@@ -65,10 +69,9 @@ def is_unrepeatable(request: HttpRequest) -> bool:
     """Tell whether a browser would not send this request a second time."""
     headers = request.headers
     is_websocket = headers.get("Upgrade", "").lower() == "websocket"
-    is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in headers
     has_body = request.method in ("POST", "PUT", "PATCH")
     is_streamed = "Transfer-Encoding" in headers or (has_body and not headers.get("Content-Length"))
-    return is_websocket or is_preflight or is_streamed
+    return is_websocket or is_preflight(request) or is_streamed
 
 
 def is_unredirected(request: HttpRequest) -> bool:

@@ -6,7 +6,6 @@ All that touches the database is synchronous: the middleware takes it off the ev
 """
 
 import time
-from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 from uuid import UUID
@@ -18,14 +17,15 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject, cached_property
+from django.utils.functional import cached_property
 
 from tokenauth.conf import conf
 from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
+from tokenauth.lazy import Lazy
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.endings import is_in_flight
+from tokenauth.session.endings import is_in_flight, outcome_of
 from tokenauth.session.rotation import Step
 
 from . import cookies
@@ -40,50 +40,55 @@ Outcome = AuthSession | TokenAuthError
 class Credentials:
     """What a request brought, who it turned out to be, and which cookies its response sets."""
 
+    #: The live session that authenticated the request.
+    session: AuthSession | None = None
+    resolved = False  #: whether that is known
+    #: Whether anybody asked who this is: then the response varies on the cookie.
+    accessed = False
+    #: Whether an expired token came that this request can't have refreshed: nobody knows.
+    unknown = False
+    tried = ""  #: when it was bounced before, in vain, by the loop marker
+    #: The access token that counts after this response: the one that came or a new one.
+    access: tokens.Claims | None = None
+    #: The session whose tokens go out with the response, and the new access token.
+    outgoing: AuthSession | None = None
+    access_token: Secret[str]
+    #: Whether no view runs between that session's new state and the response.
+    answers_at_once = False
+    survivor: AuthSession | None = None  #: the living one, where tokens of several came
+    #: What Django's signals said: the person signed in, the Django session's user.
+    signed_in: AbstractBaseUser | None = None
+    signed_out = False
+    proved_again: Any = None  #: the session, or who is adoptable, that did so without ``login()``
+    adoptable: AbstractBaseUser | None = None
+    #: Whether the Django session was one, and that is over.
+    barred = False
+    #: Django's session, bound to whoever is there.
+    store: BoundStore | None = None
+
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
         self.presented = cookies.Presentation(Secret(request.META.get("HTTP_COOKIE", "")))
         self.arrived_at = time.monotonic()
-        #: The live session that authenticated the request.
-        self.session: AuthSession | None = None
         self.user: AbstractBaseUser | AnonymousUser = AnonymousUser()
-        #: Whether that is known, and which threads find it out (Django's own code may ask there).
-        self.resolved = False
+        #: Which threads find out who it is (Django's own code may ask there).
         self.resolving: set[int] = set()
-        #: Whether anybody asked who this is: then the response varies on the cookie.
-        self.accessed = False
-        #: Whether an expired token came that this request can't have refreshed: nobody knows.
-        self.unknown = False
-        #: The access token that counts after this response: the one that came or a new one.
-        self.access: tokens.Claims | None = None
-        #: The session whose tokens go out with the response, and the new access token.
-        self.outgoing: AuthSession | None = None
-        self.access_token = Secret("")
         #: Sessions that authenticated the request, the last of them now or until a login or logout.
         self.accepted: set[UUID] = set()
-        self.survivor: AuthSession | None = None  #: the living one, where tokens of several came
         #: Sessions found or made ended in this request.
         self.ended: set[UUID] = set()
         #: Those of them that were found so: the person may wonder why.
         self.found_ended: set[UUID] = set()
         #: Those that somebody ended without our knowing.
         self.to_revoke: set[UUID] = set()
-        #: What Django's signals said: the person signed in, the Django session's user.
-        self.signed_in: AbstractBaseUser | None = None
-        self.signed_out = False
-        self.adoptable: AbstractBaseUser | None = None
-        #: Whether the Django session was one, and that is over.
-        self.barred = False
-        #: Django's session, bound to whoever is there.
-        self.store: BoundStore | None = None
 
     def attach(self) -> None:
         """Give the request its lazy ``user``, ``auser``, ``auth_session``, and bind its session."""
         request: Any = self.request
         request._tokenauth = self
-        request.user = SimpleLazyObject(self.get_user)
+        request.user = Lazy(self.get_user)
         request.auser = self.aget_user
-        request.auth_session = SimpleLazyObject(self.get_session)
+        request.auth_session = Lazy(self.get_session)
         for cached in ("_cached_user", "_acached_user"):  # by Django's own get_user(), before
             request.__dict__.pop(cached, None)
         self.store = bind(request, Owner(self))
@@ -199,6 +204,15 @@ class Credentials:
             if isinstance(outcome, SignedOutElsewhere):
                 self.to_revoke.add(outcome.sid)
 
+    def sweep(self) -> None:
+        """Let the cookies of a session that has ended go with this response, and no others.
+
+        For where nobody is looked up: an expired access token signs in nobody.
+        """
+        held = self.presented.held
+        if held is not None and self.session is None and held.sid not in self.ended:
+            self._look_up(held.sid, signs_in=False)
+
     def part_rivals(self) -> None:
         """Let the access tokens of ended sessions go, where those of several came."""
         for sid in self.presented.rivals:
@@ -271,15 +285,15 @@ class Credentials:
             self.store.update(keys.auth_keys(session))
 
     def _send(self, session: AuthSession) -> None:
-        self.outgoing = session
         self.access_token, self.access = tokens.issue_access_token(session)
+        self.outgoing = session  # last: the claims of a site's own may fail
 
     def end(self, reason: str) -> None:
         """End the sessions that this browser presented, and forget its person."""
         if self.adoptable is not None:
             adoption.bar(self.request, self.adoptable)
         sids = self.sids()
-        AuthSession.objects.filter(pk__in=sids).revoke(reason, self.request)
+        AuthSession.objects.revoke_each(sids, reason, self.request)
         self.ended |= sids
         self.found_ended -= sids
         self.outgoing, self.session, self.access = None, None, None
@@ -306,14 +320,6 @@ class Credentials:
         self.session = None
         request: Any = self.request
         request.auth_session = None
-
-
-def outcome_of(look: Callable[..., AuthSession], *args: Any, **kwargs: Any) -> Outcome:
-    """Return what a look at a session, or its rotation, came to, be it an exception."""
-    try:
-        return look(*args, **kwargs)
-    except TokenAuthError as error:
-        return error
 
 
 def credentials_of(request: Any) -> Credentials:

@@ -68,11 +68,14 @@ class Trace:
         return "~".join(map(str, [*times][-MAX_TIMES:]))
 
 
+NO_TRACE = Trace()
+
+
 def take(request: HttpRequest) -> Trace:
     """Take marker and note out of the query before the view sees them."""
     query = request.META.get("QUERY_STRING", "")
     if MARKER not in query and NOTE not in query:
-        return Trace()
+        return NO_TRACE
     trace, request.META["QUERY_STRING"] = split(query)
     request.__dict__.pop("GET", None)
     return trace

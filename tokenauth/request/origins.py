@@ -2,13 +2,21 @@
 
 import re
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from tokenauth.conf import conf
 
 #: Browsers drop tabs and newlines from a URL and take a backslash for a slash: "/\t/evil.test".
 UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f]")
+ORIGIN = re.compile(r"(https?)://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::([1-9][0-9]{0,4}))?", re.ASCII)
+USUAL_PORTS = {"http": "80", "https": "443"}
+#: What a script of a resource server may send along, besides what needs no leave, and for how many
+#: seconds a browser remembers that it may.
+CORS_HEADERS, CORS_MAX_AGE = "Content-Type, X-CSRFToken, X-Requested-With", 600
 
 
 def from_this_site(request: HttpRequest) -> bool:
@@ -59,3 +67,56 @@ def is_path_here(url: str) -> bool:
         and not UNSAFE_IN_URL.search(url)
         and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
     )
+
+
+# Resource servers on other hosts of the site
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether a text is an origin as browsers write it (RFC 6454 §6.2).
+
+    All lower-case ASCII, without a port that the scheme implies, and no slash at the end.
+    """
+    found = ORIGIN.fullmatch(text)
+    return found is not None and found[2] != USUAL_PORTS[found[1]]
+
+
+def is_at_resource_server(url: str) -> bool:
+    """Tell whether ``url`` is a page of one of ``TOKENAUTH_RESOURCE_SERVERS``.
+
+    Compared as text: an origin of the list, then a slash. So there is no port, no user, no last dot
+    that a browser might read otherwise than we do.
+    """
+    listed = any(url.startswith(f"{origin}/") for origin in conf.RESOURCE_SERVERS)
+    return listed and not UNSAFE_IN_URL.search(url)
+
+
+def origin_of_resource_server(request: HttpRequest) -> str | None:
+    """Return the origin of the resource server whose page sent this, None if none did.
+
+    Another site's page could not bring the cookies, which are Lax, and has no business here.
+    """
+    origin = request.headers.get("Origin")
+    is_near = is_preflight(request) or request.headers.get("Sec-Fetch-Site") == "same-site"
+    return origin if is_near and origin in [*conf.RESOURCE_SERVERS] else None
+
+
+def is_preflight(request: HttpRequest) -> bool:
+    """Tell whether a browser asks for leave (Fetch standard, "CORS-preflight fetch")."""
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def answer_preflight() -> HttpResponse:
+    """Return the leave to POST."""
+    response = HttpResponse(status=204)
+    response["Access-Control-Allow-Methods"] = "POST"
+    response["Access-Control-Allow-Headers"] = CORS_HEADERS
+    response["Access-Control-Max-Age"] = str(CORS_MAX_AGE)
+    return response
+
+
+def allow_origin(response: HttpResponseBase, origin: str) -> None:
+    """Let scripts of one origin, and of no other, read an answer to a request with cookies."""
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Allow-Credentials"] = "true"
+    patch_vary_headers(response, ("Origin",))

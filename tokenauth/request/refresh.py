@@ -22,7 +22,16 @@ from tokenauth.session.tokens import Claims
 
 from . import bounce, cookies, loops
 from .credentials import Credentials, credentials_of
-from .origins import from_this_site, is_navigation, is_path_here
+from .origins import (
+    allow_origin,
+    answer_preflight,
+    from_this_site,
+    is_at_resource_server,
+    is_navigation,
+    is_path_here,
+    is_preflight,
+    origin_of_resource_server,
+)
 
 #: An access token this close to its end (seconds) is refreshed rather than called valid: the
 #: server that will see it next may have a clock that is a little ahead.
@@ -44,28 +53,42 @@ def answer(credentials: Credentials, trace: loops.Trace) -> HttpResponse:
     """Answer any method that comes with ``next``, and POST without."""
     request = credentials.request
     target = request.GET.get("next")
-    response = refuse(request, target) or send_on(credentials, trace)
+    origin = None if target is not None else origin_of_resource_server(request)
+    response = refuse(request, target, origin) or send_on(credentials, trace)
     if response is None and target is not None:
         bounce.drain(request)
         return send_back(credentials, target, trace)
     bounce.drain(request, bounce.MAX_UNUSED_BODY)
-    response = response or tell(credentials)
+    response = response or tell(credentials, origin)
     add_never_cache_headers(response)
+    if origin is not None:
+        allow_origin(response, origin)
     return response
 
 
-def refuse(request: HttpRequest, target: str | None) -> HttpResponse | None:
-    """Return what to say to a request that must not rotate."""
+def refuse(request: HttpRequest, target: str | None, origin: str | None) -> HttpResponse | None:
+    """Return what to say to a request that must not rotate.
+
+    ``origin`` is that of the resource server whose script sent it.
+    """
+    if origin is not None and is_preflight(request):
+        return answer_preflight()
     if target is None and request.method != "POST":
         error = MethodNotAllowed(str(request.method))
         response = refusal(error.status_code, str(error), error.default_code)
         response["Allow"] = "POST"
         return response
-    if target is not None and not is_path_here(target):
+    if target is not None and not (is_path_here(target) or leads_on(request, target)):
         return refusal(400, _("“next” must be a path on this host."), "unsafe_next")
-    if not (from_this_site(request) or (target and is_navigation(request))):
+    if not (origin or from_this_site(request) or (target and is_navigation(request))):
         return refusal(403, _("This must come from a page of this site."), "cross_site")
     return None
+
+
+def leads_on(request: HttpRequest, target: str) -> bool:
+    """Tell whether a person goes to a page of a resource server, by way of this."""
+    is_visit = request.method == "GET" and is_navigation(request)
+    return is_visit and is_at_resource_server(target)
 
 
 def send_on(credentials: Credentials, trace: loops.Trace) -> HttpResponse | None:
@@ -82,9 +105,13 @@ def send_on(credentials: Credentials, trace: loops.Trace) -> HttpResponse | None
     return bounce.redirect(loops.add(f"{url}?{request.META.get('QUERY_STRING', '')}", words))
 
 
-def tell(credentials: Credentials) -> HttpResponse:
-    """Rotate and say until when the person is signed in."""
-    token = credentials.presented.refresh
+def tell(credentials: Credentials, origin: str | None) -> HttpResponse:
+    """Rotate and say until when the person is signed in.
+
+    For a script of another origin by a pair alone: a lone refresh token may be planted.
+    """
+    presented = credentials.presented
+    token = presented.refresh if origin is None else presented.paired
     if token is None or credentials.refresh(token) is None:
         code = "session_ended" if credentials.ended else "not_authenticated"
         response = refusal(401, _("Nobody is signed in here."), code)

@@ -237,8 +237,13 @@ def owners_of_sessions(request: HttpRequest | None) -> dict[UUID, Any]:
     if credentials is None:
         return {}
     presented = credentials.presented
-    shown = [*presented.access_tokens, *presented.refresh_tokens]
-    rows = AuthSession.objects.at_writer().filter(pk__in={token.sid for token in shown})
+    shown = {token.sid for token in [*presented.access_tokens, *presented.refresh_tokens]}
+    if not shown:
+        return {}
+    session = credentials.get_session()  # whom the login itself replaces
+    if session is not None and shown == {session.pk}:
+        return {session.pk: session.user_id}
+    rows = AuthSession.objects.filter(pk__in=shown).order_by()
     return dict(rows.values_list("pk", "user"))
 
 

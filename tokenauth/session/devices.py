@@ -3,17 +3,22 @@
 Headers are anybody's words: they are cut, cleaned and shown, never trusted.
 """
 
+import logging
+import time
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.http import HttpRequest
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from tokenauth.conf import conf
 
 if TYPE_CHECKING:
     from ua_parser import Result
+
+log = logging.getLogger("tokenauth")
 
 Kind = Literal["desktop", "phone", "tablet", ""]
 
@@ -22,6 +27,14 @@ MAX_DEVICE_LENGTH = 255
 #: What is parsed of it. Some of ua-parser's rules take quadratic time: written to be slow, 512
 #: characters keep it busy three times as long as 256, in which browsers say who they are.
 MAX_PARSED_LENGTH = 256
+#: For how many seconds a function that failed is not asked for a label.
+PAUSE = 60
+#: Until when, by its path (seconds of ``time.monotonic()``).
+_asked_again_at: dict[str, float] = {}
+#: Words in a browser's name that say what the system says once more.
+VARIANTS = {"Mobile", "iOS", "WebView", "UI/WKWebView"}
+#: Devices that people call by name rather than by their system.
+BY_NAME = {"iPhone", "iPad", "iPod"}
 #: Systems of phones; what is sold as a tablet says so in the name of its device.
 PHONES = {"iOS", "Android", "KaiOS", "Windows Phone", "BlackBerry OS", "Firefox OS"}
 
@@ -81,15 +94,44 @@ def clean_ip(text: str) -> str | None:
     return str(mapped or address)
 
 
+def label_of(address: str | None) -> str:
+    """Return what the site knows of an address, a city or an office; empty if nothing.
+
+    The site's function (``TOKENAUTH_ADDRESS_LABEL``) may look into a file that is gone: then the
+    page has no labels, the log says why, and the function is left alone for a while.
+    """
+    path = conf.ADDRESS_LABEL
+    if not (address and path) or time.monotonic() < _asked_again_at.get(path, 0):
+        return ""
+    try:
+        return str(import_string(path)(address) or "")
+    except Exception:  # each site has errors of its own
+        _asked_again_at[path] = time.monotonic() + PAUSE
+        log.warning("%s could not label an address.", path, exc_info=True)
+        return ""
+
+
 def describe(agent: str) -> str:
-    """Return a user agent in words, like "Firefox on Linux"; empty if it says nothing.
+    """Return a user agent in words, like "Safari on iPhone"; empty if it says nothing.
 
     In English: it is stored, for readers of any language (``translated``).
     """
     result = read(agent)
-    browser = result.user_agent.family if result.user_agent else ""
-    system = result.os.family if result.os else ""
-    return " on ".join(filter(None, [browser, system]))[:MAX_DEVICE_LENGTH]
+    return " on ".join(filter(None, [browser_of(result), system_of(result)]))[:MAX_DEVICE_LENGTH]
+
+
+def browser_of(result: "Result") -> str:
+    """Return a browser by the name that people know: "Safari", and not "Mobile Safari"."""
+    family = result.user_agent.family if result.user_agent else ""
+    return " ".join(word for word in family.split() if word not in VARIANTS) or family
+
+
+def system_of(result: "Result") -> str:
+    """Return the system, or the device where that is what people say."""
+    if result.device and result.device.family in BY_NAME:
+        return result.device.family
+    family = result.os.family if result.os else ""
+    return "macOS" if family == "Mac OS X" else family
 
 
 def translated(device: str) -> str:

@@ -5,7 +5,7 @@ nothing is known here. A mark is an HMAC in the unique column ``adopted_from``: 
 session cookie, or of a person who was signed out everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import import_module
@@ -29,7 +29,13 @@ T = TypeVar("T", bound=models.QuerySet[Any])
 
 def engine() -> type[SessionBase]:
     """Return the site's store."""
-    store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
+    return store_in(settings.SESSION_ENGINE)
+
+
+@cache
+def store_in(module: str) -> type[SessionBase]:
+    """Return an engine's store."""
+    store: type[SessionBase] = import_module(module).SessionStore
     return store
 
 
@@ -53,10 +59,16 @@ def rows(keys: Sequence[str]) -> models.QuerySet[Any] | None:
     return model._base_manager.using(router.db_for_write(model)).filter(session_key__in=keys)
 
 
+def joined_model(alias: str) -> type[models.Model] | None:
+    """Return the model of the rows, if one statement in this database can ask for both."""
+    model = model_of(engine())
+    return None if model is None or router.db_for_write(model) != alias else model
+
+
 def with_existence(sessions: T) -> T:
     """Let sessions of ours say whether their rows are there, where one statement can."""
-    model = model_of(engine())
-    if model is None or router.db_for_write(model) != sessions.db:
+    model = joined_model(sessions.db)
+    if model is None:
         return sessions
     mine = model._base_manager.filter(session_key=models.OuterRef("django_session"))
     annotated: T = sessions.annotate(has_django_session=models.Exists(mine))
@@ -76,12 +88,14 @@ def prolong(key: str, until: datetime) -> None:
         found.filter(expire_date__lt=until).update(expire_date=until)
 
 
-def delete(keys: Sequence[str]) -> None:
-    """Delete rows, and what ``cached_db`` keeps of them."""
-    found = rows(keys)
-    if found is None or not keys:
+def delete(keys: Sequence[str], gone: Container[str | None] = ()) -> None:
+    """Delete rows, but for those known to be ``gone``, and what ``cached_db`` keeps of them all."""
+    if not keys or model_of(engine()) is None:
         return
-    found.delete()
+    left = [key for key in keys if key not in gone]
+    found = rows(left) if left else None
+    if found is not None:
+        found.delete()
     prefix = getattr(engine(), "cache_key_prefix", None)
     if prefix is not None:
         caches[settings.SESSION_CACHE_ALIAS].delete_many([prefix + key for key in keys])
@@ -93,6 +107,11 @@ def may_turn_up() -> bool:
     Until nothing has been adopted for as long as one lives: the date may be set to a later one.
     """
     return conf.adopts(timezone.now() - timedelta(seconds=settings.SESSION_COOKIE_AGE))
+
+
+def long_ago() -> datetime:
+    """Return the first moment that each database knows, as this site stores moments."""
+    return timezone.make_aware(datetime(1971, 1, 1)) if settings.USE_TZ else datetime(1971, 1, 1)  # noqa: DTZ001  # the setting says which
 
 
 @sensitive_variables()

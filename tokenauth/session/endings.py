@@ -1,8 +1,11 @@
 """Why a session ended, and what is told when a token shows up that should not be there."""
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 from django.db import models
 from django.http import HttpRequest
@@ -11,9 +14,16 @@ from django.utils.translation import gettext_lazy as _
 
 from tokenauth import signals
 from tokenauth.conf import conf
+from tokenauth.exceptions import TokenAuthError
+
+from . import django_sessions
+from .database import prepared
 
 if TYPE_CHECKING:
     from tokenauth.models import AuthSession
+    from tokenauth.session.transitions import AuthSessionQuerySet
+
+T = TypeVar("T")
 
 log = logging.getLogger("tokenauth.security")
 
@@ -24,10 +34,18 @@ class RevokeReason(models.TextChoices):
     LOGOUT = "logout", _("signed out")
     USER = "user", _("ended by its owner")
     ADMIN = "admin", _("ended by staff")
-    REUSE = "reuse", _("its token was used twice")
-    MISMATCH = "mismatch", _("its token is newer than the database")
-    LIMIT = "limit", _("too many sessions")
-    REPLACED = "replaced", _("replaced by a new sign-in")
+    REUSE = "reuse", _("theft: used from two places")
+    MISMATCH = "mismatch", _("not recognised: restored backup, or a leaked key")
+    LIMIT = "limit", _("too many devices")
+    REPLACED = "replaced", _("signed in again")
+
+
+def outcome_of(look: Callable[..., T], *args: Any, **kwargs: Any) -> T | TokenAuthError:
+    """Return what a look at a session, or its rotation, came to, be it an exception."""
+    try:
+        return look(*args, **kwargs)
+    except TokenAuthError as error:
+        return error
 
 
 def is_in_flight(reason: str, revoked_at: datetime | None) -> bool:
@@ -38,6 +56,42 @@ def is_in_flight(reason: str, revoked_at: datetime | None) -> bool:
     if reason != RevokeReason.REPLACED or revoked_at is None:
         return False
     return timezone.now() < revoked_at + conf.GRACE_PERIOD
+
+
+def beyond_limit(rows: "AuthSessionQuerySet", session: "AuthSession") -> list[UUID]:
+    """Return the keys of a person's active sessions that a new one makes too many."""
+    limit = conf.MAX_SESSIONS_PER_USER
+    if not limit:
+        return []
+    given = {"pk": session.pk, "user": session.user_id, "expires_at": timezone.now()}
+    return prepared.column(partial(unseen_longest, limit, rows), rows.db, limit, given)
+
+
+def unseen_longest(
+    limit: int, rows: "AuthSessionQuerySet", given: dict[str, Any]
+) -> models.QuerySet[Any]:
+    """Return the keys of what is over the limit, if the new one counts as the last seen."""
+    others = rows.active(given["expires_at"]).filter(user=given["user"]).exclude(pk=given["pk"])
+    return others.order_by("-last_seen_at").values_list("pk", flat=True)[limit - 1 :]
+
+
+def see_off(
+    ended: Sequence["AuthSession"], reason: str, request: HttpRequest | None, kept: str = ""
+) -> None:
+    """Signal that sessions have just ended, and delete their Django sessions.
+
+    A socket, or another process, that reads Django's own keys finds nobody any more. ``kept`` is
+    the key of the one that has moved on to a successor.
+    """
+    if ended:
+        signals.sessions_ended.send_robust(sender=type(ended[0]), sessions=ended)
+    bound = [each for each in ended if each.django_session and each.django_session != kept]
+    gone = {each.django_session for each in bound if each.has_django_session is False}
+    django_sessions.delete([str(each.django_session) for each in bound], gone)
+    for session in ended:
+        signals.session_revoked.send_robust(
+            sender=type(session), session=session, request=request, reason=reason
+        )
 
 
 def tell_of_reuse(session: "AuthSession", request: HttpRequest | None) -> None:

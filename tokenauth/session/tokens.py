@@ -1,23 +1,24 @@
 """Make and verify the two tokens. The only module that touches simplejwt.
 
-Both are HS256 JWTs with the claims ``sid``, ``rot``, ``iat``, ``exp``, ``jti`` and a
-``token_type`` of our own, each type under a key of its own that is derived from
-``SECRET_KEY`` (RFC 8725 §3.11, §3.12). So neither passes as the other, nor as a bearer token of
-the site's own simplejwt API, which would skip revocation and CSRF.
+Where a site has keys that others verify with (``TOKENAUTH_SIGNING_KEYS``), its access tokens are
+signed with those, by ``keys``, and say more. Else both are HS256 JWTs with the claims ``sid``,
+``rot``, ``iat``, ``exp``, ``jti`` and a ``token_type`` of our own, each type under a key of its
+own that is derived from ``SECRET_KEY`` (RFC 8725 §3.11, §3.12). So neither passes as the other,
+nor as a bearer token of the site's own simplejwt API, which would skip revocation and CSRF.
 
 Nothing here touches a request or the database.
 """
 
 import hashlib
-import re
 import time
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, Protocol
+from datetime import timedelta
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.views.decorators.debug import sensitive_variables
 from rest_framework_simplejwt import tokens as simplejwt
@@ -28,56 +29,36 @@ from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken
 from tokenauth.secret import Masked, Secret
 
-#: A longer token is refused unread: a browser drops a cookie over 4,096 bytes
-#: (RFC 6265bis §5.7), and a header of 3.9 kB of ``[`` makes ``json`` recurse too deep.
-MAX_TOKEN_LENGTH = 2048
-COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
-#: ``rotation`` is a PositiveIntegerField; no session gets near it.
-MAX_ROTATION = 2**31 - 1
+from .jwt.access_claims import BROWSER, MAX_ROTATION, check_access_claims, issuer, told_to_others
+from .jwt.claims import Claims, RefreshTokenState, epoch
+from .jwt.form import HS256, check_form
+from .jwt.site_claims import check_size, claims_of_site
+
+if TYPE_CHECKING:
+    from .keys import SigningKeys
+
+#: What others know of tokens, they know from here.
+__all__ = [
+    "MAX_ROTATION",
+    "AccessToken",
+    "Claims",
+    "RefreshToken",
+    "TokenMixin",
+    "access_claims",
+    "derive_backend",
+    "epoch",
+    "hash_token",
+    "issue_access_token",
+    "make_refresh_token",
+    "remake_refresh_token",
+    "secret_keys",
+    "sign_access_token",
+    "signing_keys",
+]
+
 #: Times are judged by us: PyJWT would reject an ``iat`` a second ahead (two servers' clocks
 #: differ) and would not let us read the ``sid`` of an expired access token.
 LEEWAY = timedelta(days=36500)
-
-
-class RefreshTokenState(Protocol):
-    """What of a session determines its refresh token."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def rotation(self) -> int: ...
-    @property
-    def rotated_at(self) -> datetime: ...
-    @property
-    def expires_at(self) -> datetime: ...
-    @property
-    def token_hash(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What a genuine token says. ``iat`` and ``exp`` are seconds since the epoch."""
-
-    sid: UUID
-    rot: int
-    iat: int
-    exp: int
-
-    @property
-    def expired(self) -> bool:
-        """Whether the token's time is over."""
-        return self.exp <= time.time()
-
-    def valid_for(self, seconds: float) -> bool:
-        """Tell whether the token is good for that many seconds more."""
-        return self.exp > time.time() + seconds
-
-    def older_than(self, period: timedelta) -> bool:
-        """Tell whether the token was issued more than ``period`` ago.
-
-        ``iat`` is cut to whole seconds, so one second is added: never too early.
-        """
-        return time.time() - (self.iat + 1) > period.total_seconds()
 
 
 @lru_cache(maxsize=64)
@@ -85,12 +66,42 @@ class Claims:
 def derive_backend(purpose: str, secret: str | bytes) -> TokenBackend:
     """Return simplejwt's backend for one type of token under one ``SECRET_KEY``."""
     key = salted_hmac(f"tokenauth.{purpose}", "signing key", secret=secret, algorithm="sha256")
-    return TokenBackend("HS256", signing_key=key.hexdigest(), leeway=LEEWAY)
+    return TokenBackend(HS256, signing_key=key.hexdigest(), leeway=LEEWAY)
 
 
 def secret_keys() -> list[Secret[str | bytes]]:
     """Return the key that signs, then those that still verify."""
     return [Secret(key) for key in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]]
+
+
+@cache
+def signing_keys() -> "SigningKeys | None":
+    """Return the keys that others verify with; None where ``SECRET_KEY`` alone signs.
+
+    Read once: each request needs them, and a file is slow. Only a site that has some needs the
+    library for them.
+
+    Raises ImproperlyConfigured.
+    """
+    if not conf.SIGNING_KEYS:
+        return None
+    try:
+        from .keys import SigningKeys  # noqa: PLC0415  # joserfc is optional
+
+        return SigningKeys(Secret(conf.SIGNING_KEYS))
+    except ImportError:
+        why = "They need joserfc: pip install 'django-tokenauth[keys]'."
+    except ValueError as flaw:
+        why = str(flaw)
+    raise ImproperlyConfigured(f"TOKENAUTH_SIGNING_KEYS: {why}")
+
+
+def forget_keys(**kwargs: Any) -> None:
+    """Read the keys anew, after a test has changed a setting."""
+    signing_keys.cache_clear()
+
+
+setting_changed.connect(forget_keys, dispatch_uid="tokenauth.forget_keys")
 
 
 class TokenMixin:
@@ -122,12 +133,11 @@ class TokenMixin:
 
         Raises InvalidToken.
         """
-        if len(raw.reveal()) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(raw.reveal()):
-            raise InvalidToken("not a JWT")
+        kind: Any = cls
+        token = Masked(raw.reveal())
         for secret in secret_keys():
             try:
-                backend = derive_backend(cls.token_type, secret.reveal())
-                return cls.check(backend.decode(raw.reveal()))  # type: ignore[arg-type]  # simplejwt annotates Token, takes str
+                return verified(kind, token, secret.reveal())
             # RecursionError and OverflowError: PyJWT turns only ValueError into its own.
             except (TokenBackendError, ValueError, RecursionError, OverflowError):
                 continue
@@ -143,10 +153,61 @@ class TokenMixin:
         return Claims(UUID(str(payload.get("sid"))), rot, iat, exp)
 
 
+@lru_cache(maxsize=4096)
+@sensitive_variables()
+def verified(kind: Any, raw: str, secret: str | bytes) -> Claims:
+    """Return the claims of a token under one key, whatever the time.
+
+    What is genuine stays so: the next requests of the same browser need not verify it again. What
+    is not is tried each time. Raises InvalidToken for what is no JWT, else what PyJWT and
+    ``check`` raise.
+    """
+    check_form(Secret(raw))
+    claims: Claims = kind.check(derive_backend(kind.token_type, secret).decode(raw))  # type: ignore[arg-type]  # simplejwt annotates Token, takes str
+    return claims
+
+
+@lru_cache(maxsize=4096)
+@sensitive_variables()
+def verified_by_key(keys: "SigningKeys", raw: str, issuer: str) -> Claims:
+    """Return the claims of a cookie's access token that one of the site's keys has signed.
+
+    Another client's counts in a header alone. Raises InvalidToken. See ``verified``.
+    """
+    payload = check_access_claims(keys.public.verify(Secret(raw)), issuer, issuer)
+    if payload["client_id"] != BROWSER:
+        raise InvalidToken("not of a browser")
+    return Claims(UUID(payload["sid"]), payload["rot"], payload["iat"], payload["exp"])
+
+
+def read_by_key(keys: "SigningKeys", raw: Secret[str]) -> Claims:
+    """See ``AccessToken.read``."""
+    return verified_by_key(keys, Masked(raw.reveal()), issuer())
+
+
 class AccessToken(TokenMixin, simplejwt.AccessToken):
     """Signed, good for minutes, sent with every request."""
 
     token_type = "tokenauth_access"  # noqa: S105  # a name, no password
+
+    @classmethod
+    def read(cls, raw: Secret[str]) -> Claims:
+        """Verify everything but the times, and return the claims.
+
+        Raises InvalidToken.
+        """
+        keys = signing_keys()
+        if keys is None:
+            return super().read(raw)
+        if not keys.verifies_hs256:
+            return read_by_key(keys, raw)
+        # What signs now, first: most tokens that come are of today, and trying is what takes time.
+        by_key, by_secret = partial(read_by_key, keys), super().read
+        first, second = (by_secret, by_key) if keys.uses_hs256_first else (by_key, by_secret)
+        try:
+            return first(raw)
+        except InvalidToken:
+            return second(raw)
 
 
 class RefreshToken(TokenMixin, simplejwt.RefreshToken):  # type: ignore[misc]  # simplejwt contradicts itself
@@ -163,14 +224,6 @@ def hash_token(raw: Secret[str]) -> Masked:
     return Masked(hashlib.sha256(raw.reveal().encode()).hexdigest())
 
 
-def epoch(moment: datetime) -> int:
-    """Return seconds since the epoch, the same before and after a trip to the database.
-
-    Under ``USE_TZ = False`` the database forgets ``fold``.
-    """
-    return int(moment.replace(fold=0).timestamp())
-
-
 def access_claims(session: RefreshTokenState, now: int) -> Claims:
     """Return what an access token says that is issued ``now``, never longer than the session."""
     exp = min(now + int(conf.ACCESS_TOKEN_LIFETIME.total_seconds()), epoch(session.expires_at))
@@ -180,7 +233,21 @@ def access_claims(session: RefreshTokenState, now: int) -> Claims:
 def issue_access_token(session: RefreshTokenState) -> tuple[Secret[str], Claims]:
     """Make a new access token for a session."""
     claims = access_claims(session, int(time.time()))
-    return AccessToken.issue(secret_keys()[0], claims, uuid4().hex), claims
+    return sign_access_token(session, claims), claims
+
+
+def sign_access_token(session: RefreshTokenState, claims: Claims) -> Secret[str]:
+    """Return the encoded access token of a session that carries ``claims``.
+
+    Raises ImproperlyConfigured.
+    """
+    keys, jti = signing_keys(), uuid4().hex
+    if keys is None or keys.uses_hs256_first:
+        return AccessToken.issue(secret_keys()[0], claims, jti)
+    payload = told_to_others(session, claims) | {"jti": jti} | claims_of_site(session)
+    raw = keys.sign(payload)
+    check_size(raw, payload)
+    return raw
 
 
 def make_refresh_token(session: RefreshTokenState, secret: Secret[str | bytes]) -> Secret[str]:
@@ -194,11 +261,6 @@ def make_refresh_token(session: RefreshTokenState, secret: Secret[str | bytes]) 
     seed = f"{session.id}.{session.rotation}.{iat}.{session.rotated_at.microsecond}"
     jti = salted_hmac("tokenauth.jti", seed, secret=secret.reveal(), algorithm="sha256").hexdigest()
     return RefreshToken.issue(secret, claims, jti)
-
-
-def new_refresh_token_hash(session: RefreshTokenState) -> Masked:
-    """Return the hash of the token that belongs to the session's present state."""
-    return hash_token(make_refresh_token(session, secret_keys()[0]))
 
 
 def remake_refresh_token(session: RefreshTokenState) -> Secret[str]:

@@ -8,12 +8,10 @@ import copy
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router
 from django.http import HttpRequest
@@ -26,7 +24,9 @@ from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, To
 from tokenauth.secret import Secret, conceal
 
 from . import devices, django_sessions, endings, tokens, users
-from .contention import insist, run_apart
+from .database import prepared
+from .database.batches import batched
+from .database.contention import insist, run_apart
 from .endings import RevokeReason
 from .rotation import Step, decide
 
@@ -35,16 +35,14 @@ if TYPE_CHECKING:
 
 #: Once, and twice more when another request was faster.
 ATTEMPTS = 3
-#: Sessions revoked by one statement: SQLite binds at most 999 values on old versions.
-BATCH = 500
 
 
 class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
     """Sessions, as a set to narrow down or to end."""
 
-    def active(self) -> Self:
+    def active(self, now: datetime | None = None) -> Self:
         """Return the sessions that are neither revoked nor expired."""
-        now = timezone.now()
+        now = now or timezone.now()
         return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
 
     def swap(self, **changes: Any) -> int:
@@ -69,16 +67,10 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         self, ids: list[UUID], reason: str, request: HttpRequest | None, changes: dict[str, Any]
     ) -> int:
         now = timezone.now()
-        rows = self.model.objects.at_writer().filter(pk__in=ids)
-        living = rows.filter(revoked_at__isnull=True)
-        living.swap(revoked_at=now, revoke_reason=reason, **changes)
+        rows = self.model.objects.filter(pk__in=ids)
+        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason, **changes)
         ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
-        # A socket, or another process, that reads Django's own keys finds nobody any more.
-        django_sessions.delete([row.django_session for row in ended if row.django_session])
-        for session in ended:
-            signals.session_revoked.send_robust(
-                sender=self.model, session=session, request=request, reason=reason
-            )
+        endings.see_off(ended, reason, request)
         return len(ended)
 
     async def arevoke(self, reason: str, request: HttpRequest | None = None) -> int:
@@ -89,10 +81,10 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
 class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # type: ignore[misc]  # django-stubs cannot subclass the call
     """The doors to a session: start it, look it up, rotate its token."""
 
-    def at_writer(self) -> AuthSessionQuerySet:
+    def get_queryset(self) -> AuthSessionQuerySet:
         """Return the sessions of the database that is written: a replica lags behind a revoke."""
-        sessions: AuthSessionQuerySet = self.using(router.db_for_write(self.model))
-        return sessions
+        alias = self._db or router.db_for_write(self.model)
+        return AuthSessionQuerySet(self.model, using=alias, hints=self._hints)
 
     @sensitive_variables()  # see insist()
     def start(
@@ -119,13 +111,15 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """
         now = timezone.now()
         end = now + conf.SESSION_LIFETIME
+        backend = backend or users.backend_of(user)
         session: AuthSession = self.model(
             user_id=user.pk,
-            backend=backend or users.backend_of(user),
+            backend=backend,
             auth_hash=users.auth_hash_of(user),
             rotated_at=now,
             issued_at=now,
             created_at=now,
+            authenticated_at=None if adopted_from or not users.proves(backend) else now,
             last_seen_at=now,
             absolute_expires_at=min(end, ends_at or end),
             persistent=persistent,
@@ -134,57 +128,78 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             **devices.device_of(request),
         )
         session.expires_at = session.idle_end(now)
-        session.token_hash = tokens.new_refresh_token_hash(session)
-        session.save(using=router.db_for_write(self.model))
+        session.set_refresh_token()
+        prepared.insert(session, router.db_for_write(self.model))
         session.set_user(user)
-        self._replace(replaces, session, request)
-        self._enforce_limit(session, request)
+        if not self._replace(replaces, session, request):
+            self._enforce_limit(session, request)
         signals.session_started.send_robust(sender=self.model, session=session, request=request)
         return session
 
     def _replace(
-        self, ids: Collection[UUID], session: "AuthSession", request: HttpRequest | None
-    ) -> None:
-        replaced = self.at_writer().filter(pk__in=ids)
-        if ids and session.django_session:
-            # Its data stays: it has moved on to the successor.
-            replaced.filter(django_session=session.django_session).swap(django_session=None)
-        if ids:
-            replaced.revoke(RevokeReason.REPLACED, request)
+        self, sids: Collection[UUID], session: "AuthSession", request: HttpRequest | None
+    ) -> bool:
+        """End them; tell whether one has made room: it was of the same person."""
+        kept = session.django_session or ""  # its data moves on
+        ended = self.revoke_each(sids, RevokeReason.REPLACED, request, kept)
+        return any(replaced.user_id == session.user_id for replaced in ended)
 
     def _enforce_limit(self, session: "AuthSession", request: HttpRequest | None) -> None:
-        if not conf.MAX_SESSIONS_PER_USER:
-            return
-        others = self.at_writer().active().filter(user=session.user_id).exclude(pk=session.pk)
-        newest_first = others.order_by("-last_seen_at").values_list("pk", flat=True)
-        surplus = list(newest_first[conf.MAX_SESSIONS_PER_USER - 1 :])
+        surplus = endings.beyond_limit(self.all(), session)
         if surplus:
             # One that came meanwhile ends this one by itself: two at once must not end each other.
             # One from the future did not: another server's clock is ahead, or the hour came twice.
             meanwhile = {"created_at__gt": session.created_at, "created_at__lte": timezone.now()}
-            rows = self.at_writer().filter(pk__in=surplus).exclude(**meanwhile)
+            rows = self.filter(pk__in=surplus).exclude(**meanwhile)
             rows.revoke(RevokeReason.LIMIT, request)
+
+    def revoke_each(
+        self, sids: Iterable[UUID], reason: str, request: HttpRequest | None, kept: str = ""
+    ) -> list["AuthSession"]:
+        """End sessions that are known by id, each by itself; return those that were active.
+
+        Their Django sessions go with them, but for the one under the key ``kept``.
+        """
+        changes = {"revoked_at": timezone.now(), "revoke_reason": reason}
+        ended = [sid for sid in sids if self.swap_active({"pk": sid}, changes)]
+        found = [session for session in map(self._read, ended) if session is not None]
+        endings.see_off(found, reason, request, kept)
+        return found
+
+    def swap_active(self, where: dict[str, Any], changes: dict[str, Any]) -> int:
+        """Update the active sessions of which ``where`` is true; return how many were."""
+        active: dict[str, Any] = where | {"revoked_at__isnull": True}
+        active |= dict.fromkeys(["expires_at__gt", "absolute_expires_at__gt"], timezone.now())
+        alias = router.db_for_write(self.model)
+        return insist(alias, partial(prepared.swap, self.all, alias, active, changes))
 
     def look_up(self, sid: UUID) -> "AuthSession":
         """Return a session that may be used now, with its user, in one query.
 
         Raises SessionEnded or SessionSuspended.
         """
-        rows = django_sessions.with_existence(self.at_writer().select_related("user"))
-        session: AuthSession | None = rows.filter(pk=sid).first()
+        session = self._read(sid)
         if session is None:
             raise SessionEnded(sid)
         session.check_usable()
         return session
 
+    def _read(self, sid: UUID) -> "AuthSession | None":
+        alias = router.db_for_write(self.model)
+        kind = django_sessions.joined_model(alias)
+        session: AuthSession | None = prepared.look_up(
+            lambda: django_sessions.with_existence(self.using(alias)), alias, kind, sid
+        )
+        return session
+
     def rotation_of(self, sid: UUID) -> int | None:
         """Return the number of a session's current refresh token; None if it has ended."""
-        rows = self.at_writer().active().filter(pk=sid)
+        rows: AuthSessionQuerySet = self.active().filter(pk=sid)
         return rows.values_list("rotation", flat=True).first()
 
     def is_over(self, sid: str) -> bool:
         """Tell whether a session has ended, for whatever reason."""
-        return not self.at_writer().active().filter(pk=sid).exists()
+        return not self.active().filter(pk=sid).exists()
 
     def rotate(
         self,
@@ -195,7 +210,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     ) -> "AuthSession":
         """Spend a refresh token, and return its session with ``step`` saying what was done.
 
-        The session's tokens are made from it (``tokens.remake_refresh_token``). ``since``: see
+        The session's tokens are made from it (``AuthSession.refresh_token``). ``since``: see
         ``rotation.decide``.
 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
@@ -248,10 +263,10 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         successor = copy.copy(session)
         for name, value in changes.items():
             setattr(successor, name, value)
-        successor.begins_day = days_of(session, now) > days_of(session, session.rotated_at)
-        successor.token_hash = tokens.new_refresh_token_hash(successor)
-        current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
-        if not current.swap(token_hash=successor.token_hash, **changes):
+        successor.begins_day = session.age(now).days > session.age(session.rotated_at).days
+        successor.set_refresh_token()
+        changes["token_hash"] = successor.token_hash
+        if not self.swap_active({"pk": session.pk, "token_hash": session.token_hash}, changes):
             return None
         signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
         return successor
@@ -260,8 +275,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         # Another server may sign with a newer key than this one has: then nothing changes.
         tokens.remake_refresh_token(session)
         session.issued_at = timezone.now()
-        current = self.at_writer().active().filter(pk=session.pk, token_hash=session.token_hash)
-        return session if current.swap(issued_at=session.issued_at) else None
+        current = {"pk": session.pk, "token_hash": session.token_hash}
+        return session if self.swap_active(current, {"issued_at": session.issued_at}) else None
 
     def _end_for(
         self, step: Step, session: "AuthSession", rot: int, request: HttpRequest | None
@@ -270,7 +285,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         reason = RevokeReason.REUSE if reuse else RevokeReason.MISMATCH
         # In the statement that revokes: whoever comes second must not overwrite the first.
         evidence = {f"reuse_{name}": value for name, value in devices.origin_of(request).items()}
-        if self.at_writer().filter(pk=session.pk).revoke(reason, request, **evidence):
+        if self.filter(pk=session.pk).revoke(reason, request, **evidence):
             for name, value in evidence.items():
                 setattr(session, name, value)
             if reuse:
@@ -312,12 +327,12 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         moments = ["rotated_at", "issued_at", "created_at", "last_seen_at"]
         moments += ["expires_at", "absolute_expires_at", "revoked_at"]
         # Before any session: pictures and lists by time leave marks out.
-        times = dict.fromkeys(moments, long_ago())
+        times = dict.fromkeys(moments, django_sessions.long_ago())
         made = [
             self.model(user_id=key, adopted_from=mark, revoke_reason=reason, **times)
             for key, mark in marked
         ]
-        self.at_writer().bulk_create(made, ignore_conflicts=True)
+        self.bulk_create(made, ignore_conflicts=True)
 
     async def astart(
         self, request: HttpRequest | None, user: AbstractBaseUser, persistent: bool = True
@@ -331,19 +346,3 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """See rotate()."""
         raw_token = conceal(raw_token)
         return await sync_to_async(self.rotate)(raw_token, request)
-
-
-def batched(keys: Iterable[Any]) -> Iterable[list[Any]]:
-    """Return primary keys in lists that one statement can take."""
-    left = iter(keys)
-    return iter(lambda: list(islice(left, BATCH)), [])
-
-
-def long_ago() -> datetime:
-    """Return the first moment that each database knows, as this site stores moments."""
-    return timezone.make_aware(datetime(1971, 1, 1)) if settings.USE_TZ else datetime(1971, 1, 1)  # noqa: DTZ001  # the setting says which
-
-
-def days_of(session: "AuthSession", moment: datetime) -> int:
-    """Return how many days old a session is. Not a calendar's: all would be new at midnight."""
-    return (moment - session.created_at).days

@@ -5,20 +5,27 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.contrib.auth import get_user_model, load_backend
-from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.backends import ModelBackend, RemoteUserBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, router
 from django.utils.crypto import constant_time_compare
 
 from tokenauth.exceptions import SessionSuspended
 from tokenauth.secret import Masked
 
 
+def people() -> Any:
+    """Return the user model's manager for the database that is written: a replica lags behind."""
+    model = get_user_model()
+    return model._default_manager.db_manager(router.db_for_write(model))
+
+
 class HasUser(Protocol):
     """What of a session this module looks at. ``user`` was joined to it."""
 
     backend: str
+    auth_hash: str
     user: Any
     user_id: Any
 
@@ -31,23 +38,50 @@ def vouch_for(session: HasUser) -> Any:
     if session.backend not in settings.AUTHENTICATION_BACKENDS:
         raise SessionSuspended("its authentication backend is no longer installed")
     backend: Any = load_backend(session.backend)
-    if joined_user_will_do(backend):
+    if joined_user_will_do(backend, type(session.user)):
         user = session.user if backend.user_can_authenticate(session.user) else None
     else:
-        user = backend.get_user(session.user_id)
+        user = as_written(backend.get_user(session.user_id), session.user, backend)
     if user is None:
         raise SessionSuspended("its backend does not vouch for the user")
     return user
 
 
-def joined_user_will_do(backend: Any) -> bool:
+def as_written(user: Any, joined: Any, backend: Any) -> Any:
+    """Return a backend's user with the columns that were joined; None if they are not let in so.
+
+    The site's router may have sent the backend to a replica, which knows the password of before.
+    A user whom it made of something else stays as they are.
+    """
+    if user is None or user._state.db in (None, joined._state.db):
+        return user
+    for field in joined._meta.concrete_fields:
+        setattr(user, field.attname, getattr(joined, field.attname))
+    is_let_in = getattr(backend, "user_can_authenticate", None)
+    return user if is_let_in is None or is_let_in(user) else None
+
+
+def proves(backend: str) -> bool:
+    """Tell whether who signs in by a backend has shown something.
+
+    RemoteUserMiddleware signs in whomever the web server names wherever it finds nobody, with
+    each page that could not be refreshed: that is the same sign-in. A backend that is gone signs
+    nobody in.
+    """
+    try:
+        return not isinstance(load_backend(backend), RemoteUserBackend)
+    except ImportError:
+        return True
+
+
+def joined_user_will_do(backend: Any, model: type[models.Model]) -> bool:
     """Tell whether the user that was joined to the session is what the backend would load.
 
     True for the stock ``ModelBackend`` (and subclasses that keep its ``get_user``) with a user
     model whose default manager hides nobody.
     """
     stock = getattr(type(backend), "get_user", None) is ModelBackend.get_user
-    manager = type(get_user_model()._default_manager)
+    manager = type(model._default_manager)
     return stock and manager.get_queryset is models.Manager.get_queryset
 
 
@@ -63,6 +97,15 @@ def check_auth_hash(user: AbstractBaseUser, auth_hash: str) -> list[Masked]:
     if any(constant_time_compare(auth_hash, known) for known in hashes):
         return hashes
     raise SessionSuspended("the password has been changed since")
+
+
+def is_suspended(session: HasUser) -> bool:
+    """Tell whether a session may not be used because of its user."""
+    try:
+        check_auth_hash(vouch_for(session), session.auth_hash)
+    except SessionSuspended:
+        return True
+    return False
 
 
 def auth_hash_of(user: AbstractBaseUser) -> Masked:

@@ -27,9 +27,13 @@ GUIDE = """
        Write a note for a minute:      http://localhost:{port}/note/
     3. As admin, revoke her session:   http://127.0.0.1:{port}/admin/tokenauth/authsession/
        (127.0.0.1 is another site to the browser, so one browser can hold both people)
-       Alice's next click lands on the login page.
+       Alice's next click lands on the login page, which says why.
     4. Play the thief:                 http://localhost:{port}/auth/demo/thief/
-       Lose an answer:                 http://localhost:{port}/auth/demo/lost-answer/
+    5. Lose an answer:                 http://localhost:{port}/auth/demo/lost-answer/
+    6. A minute after signing in, delete your account, and be asked again who you are:
+                                       http://localhost:{port}/delete-account/
+
+  Begin at localhost, and not at the address that the server names below.
 """
 
 
@@ -47,24 +51,22 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             raise CommandError("The demo's passwords are public. It runs with DEBUG on only.")
         check_port(port)
-        call_command("migrate", interactive=False, verbosity=0)
-        for username, fields in PEOPLE.items():
-            ensure_person(username, **fields)
+        fill_database()
         lifetime = int(settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME.total_seconds())
         self.stdout.write(GUIDE.format(port=port, lifetime=lifetime))
         call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
 
 
-def check_port(port: str) -> None:
-    """Refuse a port nobody can listen on, or somebody does."""
+def check_port(port: str, target: str = "demo") -> None:
+    """Refuse a port nobody can listen on, or somebody does; ``target`` is what to make instead."""
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise CommandError(
-            f"The port must be a number from 1 to 65535, not {port!r}. Try: make demo PORT=8001"
+            f"The port must be a number from 1 to 65535, not {port!r}. Try: make {target} PORT=8001"
         )
     # ::1 as well: for "localhost" a browser may ask a server there first.
     if any(somebody_listens(host, int(port)) for host in ("127.0.0.1", "::1")):
         another = int(port) + 1 if int(port) < 65535 else 8000
-        raise CommandError(f"Port {port} is in use. Try: make demo PORT={another}")
+        raise CommandError(f"Port {port} is in use. Try: make {target} PORT={another}")
 
 
 def somebody_listens(host: str, port: int) -> bool:
@@ -74,6 +76,13 @@ def somebody_listens(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def fill_database() -> None:
+    """Make the tables and the people."""
+    call_command("migrate", interactive=False, verbosity=0)
+    for username, fields in PEOPLE.items():
+        ensure_person(username, **fields)
 
 
 def ensure_person(username: str, password: str, **fields: bool) -> None:

@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 
 from tokenauth.models import AuthSession
 from tokenauth.session.endings import RevokeReason
+from tokenauth.session.users import people
 
 
 class Command(BaseCommand):
@@ -25,17 +26,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, user: str | None, **options: Any) -> None:
         """End them and say how many there were."""
-        people = get_user_model()._default_manager.values_list("pk", flat=True)
-        whose = people.iterator() if user is None else [self.find(user).pk]
+        everybody = people().values_list("pk", flat=True)
+        whose = everybody.iterator() if user is None else [self.find(user).pk]
         count = AuthSession.objects.end_everywhere(whose, RevokeReason.ADMIN)
         text = ngettext("%d session ended.", "%d sessions ended.", count)
         self.stdout.write(text % count if count else _("No active session."))
 
     def find(self, name: str) -> Any:
         """Return the user of that name. Raises CommandError."""
-        model = get_user_model()
         try:
-            return model._default_manager.get_by_natural_key(name)
-        except model.DoesNotExist:
+            return people().get_by_natural_key(name)
+        except get_user_model().DoesNotExist:
             message = _("There is no user %(name)s. Check the spelling.") % {"name": repr(name)}
             raise CommandError(message) from None

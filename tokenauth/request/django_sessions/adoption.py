@@ -43,7 +43,7 @@ def find_adopted(request: HttpRequest) -> AuthSession | None:
     """
     person = request.session.get(SESSION_KEY)
     known = [*marks_of(request), *(django_sessions.marks_of_person(person) if person else [])]
-    rows = AuthSession.objects.at_writer().filter(adopted_from__in=known)
+    rows = AuthSession.objects.filter(adopted_from__in=known)
     found: list[AuthSession] = sorted(rows, key=lambda row: row.is_mark)
     return found[0] if found else None
 

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
-from django.contrib.auth.backends import RemoteUserBackend
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import RemoteUserMiddleware
 from django.contrib.sessions.backends.base import SessionBase
@@ -50,15 +49,6 @@ def signed_in(request: HttpRequest, user: AbstractBaseUser) -> bool:
 def backend_of(request: HttpRequest) -> str:
     """Return the backend that ``login()`` noted."""
     return str(request.session[BACKEND_SESSION_KEY])
-
-
-def proves_anew(request: HttpRequest) -> bool:
-    """Tell whether who signed in has shown something.
-
-    RemoteUserMiddleware signs in whomever the web server names wherever it finds nobody, with
-    each page that could not be refreshed: that is the same sign-in.
-    """
-    return not isinstance(load_backend(backend_of(request)), RemoteUserBackend)
 
 
 def is_modified(request: HttpRequest) -> bool:

@@ -7,15 +7,20 @@ otherwise). A site that changes them tells the former ones (``FORMER_COOKIES``).
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
-from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.urls import NoReverseMatch, URLResolver, get_resolver, get_script_prefix, reverse
+from django.utils.translation import get_language
 
 from tokenauth.conf import SameSite, conf
 from tokenauth.session.tokens import AccessToken, RefreshToken, TokenMixin
+
+#: What of our URLs is the same for everybody, below the include.
+KEYS = "jwks.json"
 
 
 def find_include() -> str:
@@ -23,24 +28,38 @@ def find_include() -> str:
 
     Raises NoReverseMatch when it doesn't.
     """
-    return reverse("tokenauth:login", settings.ROOT_URLCONF).removesuffix("login/")
+    return path_in(get_resolver(settings.ROOT_URLCONF), get_script_prefix(), get_language())
+
+
+@lru_cache(maxsize=16)
+def path_in(resolver: URLResolver, script_prefix: str, language: str | None) -> str:
+    """Return the path by all that it depends on: reversing is slow, and each request needs it."""
+    return reverse("tokenauth:login", resolver.urlconf_name).removesuffix("login/")  # type: ignore[arg-type]  # whatever ROOT_URLCONF is
 
 
 def include_path() -> str:
     """Return the path of the auth URLs, or where they would be.
 
-    A site's tests put a URLconf without them in the place of its own, and no page of theirs may
-    fail for it. That a site has them is a system check's to say.
+    A resource server has none: there they are its authorization server's. A site's tests put a
+    URLconf without them in the place of its own, and no page of theirs may fail for it. That a site
+    has them is a system check's to say.
     """
     try:
         return find_include()
     except NoReverseMatch:
+        if conf.AUTHORIZATION_SERVER:
+            return urlsplit(conf.AUTHORIZATION_SERVER).path
         return conf.REFRESH_COOKIE_PATH or f"{get_script_prefix()}auth/"
 
 
 def refresh_path() -> str:
     """Return the path to which the browser sends the refresh token."""
     return conf.REFRESH_COOKIE_PATH or include_path()
+
+
+def is_public(path: str) -> bool:
+    """Tell whether a request's path is that of the public keys, which caches keep for all."""
+    return path.endswith(KEYS) and path == unquote(include_path()) + KEYS
 
 
 def is_under(path: str, folder: str) -> bool:
@@ -52,8 +71,7 @@ def is_under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a browser keeps a cookie, and with which flags: what a deletion must repeat."""
 
     name: str
@@ -91,9 +109,17 @@ def access_place(**given: Any) -> Place:
 
 
 def refresh_place(**given: Any) -> Place:
-    """See access_place()."""
+    """See access_place().
+
+    Where others verify access tokens, those alone go to the hosts of ``COOKIE_DOMAIN``: no resource
+    server ever receives what only the authorization server has a use for.
+    """
     path = given.get("REFRESH_COOKIE_PATH", conf.REFRESH_COOKIE_PATH) or include_path()
-    return place(given.get("REFRESH_COOKIE_NAME", conf.REFRESH_COOKIE_NAME), path, given)
+    name = given.get("REFRESH_COOKIE_NAME", conf.REFRESH_COOKIE_NAME)
+    shared = place(name, path, given)
+    if shared.domain and "COOKIE_DOMAIN" not in given and conf.SIGNING_KEYS:
+        return place(name, path, given | {"COOKIE_DOMAIN": None})
+    return shared
 
 
 def access_name() -> str:
@@ -112,6 +138,8 @@ class Kind:
 
     token: type[TokenMixin]
     place: Callable[..., Place]
+    #: The cookie's name in the settings, which is its own but for a prefix.
+    name_given: Callable[[], str]
 
     def former(self) -> Iterator[tuple[Place, float]]:
         """Give each place where it was, until when (seconds since the epoch)."""
@@ -131,7 +159,8 @@ def former_until(entry: dict[str, Any]) -> float:
     return changed + idle
 
 
-ACCESS, REFRESH = Kind(AccessToken, access_place), Kind(RefreshToken, refresh_place)
+ACCESS = Kind(AccessToken, access_place, lambda: conf.ACCESS_COOKIE_NAME)
+REFRESH = Kind(RefreshToken, refresh_place, lambda: conf.REFRESH_COOKIE_NAME)
 
 
 def plantable_former_names() -> list[str]:

@@ -4,8 +4,8 @@ Nothing here touches a request or the database.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 from uuid import UUID
 
 from tokenauth.exceptions import InvalidToken
@@ -17,11 +17,10 @@ from .places import (
     REFRESH,
     Kind,
     Place,
-    access_place,
     domains_of,
     include_path,
+    is_public,
     is_under,
-    refresh_place,
 )
 
 #: Sessions whose access tokens one browser may hold and be helped: each costs a query.
@@ -34,13 +33,16 @@ def parse(header: Secret[str], name: str) -> list[Secret[str]]:
     ``request.COOKIES`` won't do: of two cookies of one name it keeps only the last, which a
     sibling subdomain can plant, and it takes a Unicode space before a name for none.
     """
-    pairs = (part.partition("=") for part in header.reveal().split(";"))
-    values = dict.fromkeys(v.strip(" \t") for n, _, v in pairs if n.strip(" \t") == name)
-    return [Secret(value) for value in values]
+    values = {}
+    for part in header.reveal().split(";"):
+        if name in part:
+            found, _, value = part.partition("=")
+            if found.strip(" \t") == name:
+                values[value.strip(" \t")] = Secret(value.strip(" \t"))
+    return [*values.values()]
 
 
-@dataclass(frozen=True, repr=False)
-class Presented:
+class Presented(NamedTuple):
     """A genuine token that came in a cookie."""
 
     raw: Secret[str]
@@ -74,14 +76,19 @@ class Presentation:
                 continue
         return found
 
+    def read_today(self, kind: Kind) -> list[Presented]:
+        """Return the tokens under today's name; most requests to most sites bring none."""
+        is_there = kind.name_given() in self.header.reveal()
+        return self.read(kind, kind.place()) if is_there else []
+
     def read_former(self, kind: Kind) -> list[Presented]:
         """Return the tokens under former names that were issued before the change.
 
         Who steals into a browser later can make no such token, but may have kept an old one.
         """
-        today, found = kind.place().name, []
+        found: list[Presented] = []
         for place, changed in kind.former():
-            if place.name != today:
+            if place.name != kind.place().name:
                 tokens = self.read(kind, place)
                 found += [token for token in tokens if token.claims.iat <= changed]
         return found
@@ -92,7 +99,7 @@ class Presentation:
 
         Among these a planted one never counts beside one that can't be planted.
         """
-        today = self.read(ACCESS, access_place())
+        today = self.read_today(ACCESS)
         former = [] if today else self.read_former(ACCESS)
         if not former:
             return today
@@ -103,7 +110,7 @@ class Presentation:
     @cached_property
     def refresh_tokens(self) -> list[Presented]:
         """Every refresh token under today's name."""
-        return self.read(REFRESH, refresh_place())
+        return self.read_today(REFRESH)
 
     @cached_property
     def former_refresh_tokens(self) -> list[Presented]:
@@ -119,14 +126,18 @@ class Presentation:
     @property
     def access_token(self) -> Presented | None:
         """The newest access token, and nobody's if they name two sessions."""
-        counting = [token for token in self.access_tokens if token.sid not in self.over]
-        if len({token.sid for token in counting}) != 1:
+        counting = self.access_tokens
+        if self.over:
+            counting = [token for token in counting if token.sid not in self.over]
+        if len(counting) > 1 and len({token.sid for token in counting}) > 1:
             return None
-        return max(counting, key=lambda token: token.claims.exp)
+        return max(counting, key=lambda token: token.claims.exp, default=None)
 
     @property
     def rivals(self) -> set[UUID]:
         """The sessions of the access tokens, if they name two or three."""
+        if len(self.access_tokens) < 2:
+            return set()
         sids = {token.sid for token in self.access_tokens}
         return sids if 1 < len(sids) <= MAX_RIVALS else set()
 
@@ -175,8 +186,11 @@ class Presentation:
 
         A lone one could be planted by a sibling domain, to put a person who is signed out into
         somebody else's account. So it signs nobody in under the include; nor, in a browser, under a
-        name that a sibling may give to a cookie: all but those with the prefix ``__Host-``.
+        name that a sibling may give to a cookie: all but those with the prefix ``__Host-``. Nor is
+        any rotated where the answer is for everybody's cache.
         """
+        if is_public(path):
+            return None
         token = self.refresh
         if token is None or token is self.paired:
             return token
@@ -193,7 +207,7 @@ class Presentation:
         today = kind.place()
         places = [place for place, _ in kind.former()]
         if len({token.sid for token in self.read(kind, today)}) > 1 and today.is_plantable:
-            places += [replace(today, domain=domain) for domain in domains_of(host())]
+            places += [today._replace(domain=domain) for domain in domains_of(host())]
         for place in {place.key: place for place in places if place.key != today.key}.values():
             found = {token.sid for token in self.read(kind, place)}
             if found and found <= set(sids):

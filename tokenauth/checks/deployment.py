@@ -1,6 +1,6 @@
 """Say before a site goes live what is good enough for development only, and what to edit.
 
-``check --deploy`` alone runs these; the others, and the rule for ids, are in ``checks``.
+``check --deploy`` alone runs these; the others stand beside it. The rule for ids is in ``site``.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.views.debug import get_exception_reporter_filter
 
-from .checks import value_errors
-from .conf import conf
-from .request import cookies, throttling
+from tokenauth.conf import conf
+from tokenauth.request import cookies, throttling
+
+from .policy import value_errors
 
 #: Longer access tokens are refreshed so rarely that reuse shows late.
 LONG = timedelta(hours=1)
@@ -44,7 +45,9 @@ def cookie_warnings() -> Iterator[CheckMessage]:
     if not conf.COOKIE_SECURE:
         yield CheckWarning(
             "The token cookies are sent over plain http.",
-            hint="Remove TOKENAUTH_COOKIE_SECURE, and set DEBUG = False.",
+            hint="Edit TOKENAUTH_COOKIE_SECURE: remove it."
+            if hasattr(settings, "TOKENAUTH_COOKIE_SECURE")
+            else "Set DEBUG = False, or TOKENAUTH_COOKIE_SECURE = True.",
             id="tokenauth.W004",
         )
     if settings.SESSION_COOKIE_DOMAIN:

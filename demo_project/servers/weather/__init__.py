@@ -1,0 +1,1 @@
+"""A FastAPI app that knows who is there, without Django and without a database."""

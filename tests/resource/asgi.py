@@ -1,0 +1,5 @@
+"""The same for an event loop."""
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()

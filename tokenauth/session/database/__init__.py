@@ -1,0 +1,1 @@
+"""What is the database's: other transactions, and statements that are compiled once."""

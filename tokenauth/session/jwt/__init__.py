@@ -1,0 +1,1 @@
+"""What every JWT of ours must look like, whichever key signed it."""

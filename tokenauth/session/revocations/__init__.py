@@ -1,0 +1,1 @@
+"""Which sessions have ended, told to servers that have no database: one stream in Redis."""

@@ -1,0 +1,1 @@
+"""What becomes of WebSockets: who opens one, and when it is closed again."""

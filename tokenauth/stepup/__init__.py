@@ -1,0 +1,1 @@
+"""Step-up: prove again who you are, for a view that wants a recent proof (RFC 9470)."""
