@@ -15,8 +15,7 @@ from .models import AuthSession
 from .request.credentials import Credentials, credentials_of
 from .request.django_sessions.following import adopt_now
 from .request.django_sessions.keys import store_of
-from .session.endings import RevokeReason
-from .session.transitions import AuthSessionQuerySet
+from .session.endings import AuthSessionQuerySet, RevokeReason
 
 
 def sign_in(

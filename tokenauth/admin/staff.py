@@ -19,8 +19,7 @@ from django.utils.translation import ngettext
 
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import credentials_of
-from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
 
 #: How many sessions, or people, a question names.
 NAMED = 10

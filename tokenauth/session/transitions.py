@@ -8,7 +8,7 @@ import copy
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -27,7 +27,7 @@ from . import devices, django_sessions, endings, tokens, users
 from .database import prepared
 from .database.batches import batched
 from .database.contention import insist, run_apart
-from .endings import RevokeReason
+from .endings import AuthSessionQuerySet, RevokeReason
 from .rotation import Step, decide
 
 if TYPE_CHECKING:
@@ -35,47 +35,6 @@ if TYPE_CHECKING:
 
 #: Once, and twice more when another request was faster.
 ATTEMPTS = 3
-
-
-class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
-    """Sessions, as a set to narrow down or to end."""
-
-    def active(self, now: datetime | None = None) -> Self:
-        """Return the sessions that are neither revoked nor expired."""
-        now = now or timezone.now()
-        return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
-
-    def swap(self, **changes: Any) -> int:
-        """Update the rows that are still as this set describes them; return how many were."""
-        return insist(self.db, partial(self.update, **changes))
-
-    def revoke(self, reason: str, request: HttpRequest | None = None, **changes: Any) -> int:
-        """End these sessions at once, and return how many were still active.
-
-        A session that another process ended in the meantime is neither counted nor signalled.
-        ``changes`` are further columns to write with it.
-        """
-        ids = list(
-            self.using(router.db_for_write(self.model))
-            .active()
-            .order_by()
-            .values_list("pk", flat=True)
-        )
-        return sum(self._revoke_batch(batch, reason, request, changes) for batch in batched(ids))
-
-    def _revoke_batch(
-        self, ids: list[UUID], reason: str, request: HttpRequest | None, changes: dict[str, Any]
-    ) -> int:
-        now = timezone.now()
-        rows = self.model.objects.filter(pk__in=ids)
-        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason, **changes)
-        ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
-        endings.see_off(ended, reason, request)
-        return len(ended)
-
-    async def arevoke(self, reason: str, request: HttpRequest | None = None) -> int:
-        """See revoke()."""
-        return await sync_to_async(self.revoke)(reason, request)
 
 
 class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # type: ignore[misc]  # django-stubs cannot subclass the call
