@@ -23,18 +23,20 @@ FLOORS = [
     ],
     ["models"],
     ["session.revocations: stream telling rows publishing doors"],
+    ["request.jar: places presentation"],
+    ["request.header: bearer"],
     [
         "request.django_sessions: store keys adoption owner signals following",
-        "request.jar: places presentation",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
+    ["clients: parameters answers grants"],
     ["sockets: connection handshake looking telling registry doors"],
     ["middleware authentication shortcuts channels"],
     ["stepup: recency challenges interrupted allauths"],
     ["permissions"],
     [
         "pages: forms links redirects wording notices reauthentication views",
-        "api: answers views gateway schema jwks",
+        "api: answers views gateway tokens schema jwks",
     ],
     ["mixins decorators"],
     [

@@ -156,7 +156,8 @@ def write(credentials: Credentials, response: HttpResponseBase) -> None:
     if credentials.store is not None:
         credentials.store.closed = True
     if credentials.accessed:
-        patch_vary_headers(response, ("Cookie",))
+        seen = ("Authorization", "Cookie") if conf.takes_bearer_tokens else ("Cookie",)
+        patch_vary_headers(response, seen)
 
 
 def set_cookies(credentials: Credentials, session: AuthSession, response: HttpResponseBase) -> None:

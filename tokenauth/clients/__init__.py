@@ -1,0 +1,1 @@
+"""Clients that are no browser: apps, and CI jobs."""
