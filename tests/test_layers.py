@@ -21,7 +21,7 @@ FLOORS = [
         "session.database: batches contention prepared",
         "session: rotation keys tokens users devices django_sessions endings transitions",
     ],
-    ["models"],
+    ["models", "dpop: addresses nonces reading proving"],
     ["session.revocations: stream telling rows publishing doors"],
     ["request.jar: places presentation"],
     ["request.header: bearer"],
@@ -61,7 +61,7 @@ PURE = {
     *("session.tokens", "session.keys", "session.devices", "session.rotation"),
     *("session.jwt.form", "session.jwt.jwk", "session.jwt.claims", "session.jwt.access_claims"),
     *("session.revocations.stream", "resource.revocations", "sockets.connection"),
-    "stepup.recency",
+    *("stepup.recency", "dpop.addresses", "dpop.nonces", "dpop.reading"),
 }
 
 

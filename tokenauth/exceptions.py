@@ -5,6 +5,8 @@
     TokenAuthError
       + InvalidToken          nobody made this token, or its time is over: nothing changes
           + UnknownKey          … or its key is not known here, not yet perhaps
+      + InvalidProof          nobody proved to hold the key of what they bring: nothing changes
+          + NonceNeeded         … but may do so, with the nonce that they are told
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
       + SessionEnded          its session is over: the browser's cookies may go
@@ -29,6 +31,14 @@ class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like D
 
 class UnknownKey(InvalidToken):
     """The token names a key that is not in the set: one that is new, or nobody's."""
+
+
+class InvalidProof(TokenAuthError):  # noqa: N818  # the same
+    """The DPoP proof is malformed, made for another request, used before, or of no use at all."""
+
+
+class NonceNeeded(InvalidProof):
+    """The DPoP proof is to be signed again, with a nonce of ours (RFC 9449 §8, §9)."""
 
 
 class SessionSuspended(TokenAuthError):  # noqa: N818  # the same
