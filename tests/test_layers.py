@@ -29,7 +29,7 @@ FLOORS = [
         "request.django_sessions: store keys adoption owner signals following",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
-    ["clients: parameters answers grants"],
+    ["clients: parameters answers proofs grants"],
     ["sockets: connection handshake looking telling registry doors"],
     ["middleware authentication shortcuts channels"],
     ["stepup: recency challenges interrupted allauths"],

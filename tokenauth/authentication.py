@@ -68,8 +68,8 @@ class BearerTokenAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge, which says if a token was refused."""
         credentials = find_credentials(request)
-        came = credentials is not None and credentials.bearer is not None
-        return BEARER_CHALLENGE + (', error="invalid_token"' if came else "")
+        came = credentials.bearer if credentials else None
+        return came.challenge if came else BEARER_CHALLENGE
 
 
 def person_on(request: Request, credentials: Credentials) -> AbstractBaseUser | None:

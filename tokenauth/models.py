@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
-from .exceptions import InvalidToken, SessionEnded, SessionExpired, SignedOutElsewhere
+from .exceptions import InvalidProof, SessionEnded, SessionExpired, SignedOutElsewhere
 from .secret import Masked, Secret
 from .session import devices, django_sessions, tokens, users
 from .session.endings import RevokeReason
@@ -254,9 +254,12 @@ class AuthSession(models.Model):
         self.auth_hashes = users.check_auth_hash(self.user, self.auth_hash)
 
     def check_key(self, thumbprint: str | None) -> None:
-        """Raise InvalidToken unless this is the key that the session is bound to, if it is."""
-        if self.key_thumbprint != thumbprint:
-            raise InvalidToken("bound to another key" if thumbprint else "bound to a key")
+        """Raise InvalidProof unless this is the key that the session is bound to, if it is."""
+        if self.key_thumbprint == thumbprint:
+            return
+        if self.key_thumbprint is None:
+            raise InvalidProof("the session is bound to no key, sign in with a proof to bind it")
+        raise InvalidProof("the session is bound to a key, and this is no proof of it")
 
     @property
     def upgraded_auth_hash(self) -> str:

@@ -50,22 +50,29 @@ def sign_in_app(
     user: AbstractBaseUser,
     *,
     client_name: str = "",
+    key_thumbprint: str | None = None,
 ) -> dict[str, Any]:
     """Sign in a person that ``authenticate()`` returned in an app, as ``api/login/`` does.
 
     Returns what the app gets (RFC 6749 §5.1), for the body of an answer that no browser reads
     (``tokenauth.clients.parameters.refuse_browser``). No cookie is set. An app that is signed in
-    already, by its header, has the new session in the place of that one.
+    already, by its header, has the new session in the place of that one. ``key_thumbprint`` binds
+    the session to a key (``tokenauth.clients.proofs.shown_key``).
     """
     credentials = credentials_of(request)
     user_logged_in.send(sender=type(user), request=request, user=user)
     session: AuthSession = AuthSession.objects.start(
         request,
         user,
-        client=Client(APP, "".join(filter(str.isprintable, client_name))[:MAX_CLIENT_NAME_LENGTH]),
+        client=Client(APP, readable(client_name), key_thumbprint),
         replaces=credentials.sids() if credentials.bearer else (),
     )
     return tokens_in_body(session, *credentials.hand_over(session))
+
+
+def readable(name: str) -> str:
+    """Return a client's name as a line that staff can read: it is anybody's word."""
+    return "".join(filter(str.isprintable, name))[:MAX_CLIENT_NAME_LENGTH]
 
 
 def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:

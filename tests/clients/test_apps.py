@@ -11,16 +11,11 @@ from django.contrib.auth.signals import user_logged_in
 from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
-from django.urls import path, reverse
-from rest_framework.permissions import IsAuthenticated
-from rest_framework.response import Response
-from rest_framework.views import APIView
+from django.urls import reverse
 
-from tests import urls
 from tests.apps import App
 from tests.factories import PASSWORD, SessionFactory, StaffFactory, UserFactory
 from tokenauth import urls as ours
-from tokenauth.authentication import BearerTokenAuthentication
 from tokenauth.models import AuthSession
 from tokenauth.request import cookies
 from tokenauth.session import tokens
@@ -33,22 +28,6 @@ LOGIN = "/auth/api/login/"
 OWN_PAGE = {"sec-fetch-site": "same-origin"}
 
 
-class ForApps(APIView):
-    """An endpoint that no cookie opens."""
-
-    authentication_classes = [BearerTokenAuthentication]
-    permission_classes = [IsAuthenticated]
-
-    def get(self, request):
-        """Who, and by what."""
-        return Response({"username": request.user.get_username(), "client": request.auth.client})
-
-    post = get
-
-
-urlpatterns = [*urls.urlpatterns, path("for-apps/", ForApps.as_view())]
-
-
 @pytest.fixture(autouse=True)
 def clock():
     """Noon on a day in March, until a test shifts it."""
@@ -58,10 +37,9 @@ def clock():
 
 @pytest.fixture(autouse=True)
 def site(settings):
-    """A site that has apps, an endpoint for them alone, and no failed login yet."""
+    """A site that has apps, and no failed login yet."""
     cache.clear()
     settings.TOKENAUTH_APP_CLIENTS = True
-    settings.ROOT_URLCONF = __name__
 
 
 @pytest.fixture
@@ -203,7 +181,7 @@ def test_a_view_sees_whose_token_it_is(app, where):
     assert app.get(where).content == b"alice"
 
 
-@pytest.mark.parametrize("where", ["/api/ping/", "/for-apps/"])
+@pytest.mark.parametrize("where", ["/api/ping/", "/api/for-apps/"])
 def test_an_api_lets_the_app_in_without_csrf(app, where):
     """One API serves browsers and apps; another is for apps alone."""
     assert app.get(where).json()["username"] == "alice"
@@ -217,14 +195,14 @@ def test_a_form_of_an_app_needs_no_csrf_token(app):
 
 def test_an_endpoint_for_apps_alone_takes_no_cookie(user):
     """It says which header it wants."""
-    answer = browser_of(user).get("/for-apps/")
+    answer = browser_of(user).get("/api/for-apps/")
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
 
 
 def test_a_token_that_does_not_count_is_refused_with_a_reason(app, clock):
     """Not bounced: an app refreshes by itself (RFC 6750 §3.1)."""
     clock.shift(timedelta(minutes=16))
-    answer = app.get("/for-apps/")
+    answer = app.get("/api/for-apps/")
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
     assert app.get("/api/ping/").status_code == 401
@@ -385,7 +363,8 @@ def test_one_that_was_only_just_handed_out_is_not_given_again(app):
     """The answer has an access token alone, and the client goes on with the one that it has."""
     answer = app.refresh()
     assert sorted(answer.json()) == ["access_token", "expires_in", "token_type"]
-    assert app.keep(answer) and app.get().content == b"alice"
+    app.keep(answer)
+    assert app.get().content == b"alice"
 
 
 def test_a_spent_token_that_comes_back_ends_the_session(app, clock):
@@ -559,7 +538,7 @@ def test_whoever_ends_it_the_next_request_is_refused(app, user, end):
     """By header and by refresh token alike."""
     end(app, user)
     assert app.get().content == b"anonymous"
-    assert app.get("/for-apps/").status_code == 401
+    assert app.get("/api/for-apps/").status_code == 401
     assert app.refresh().json()["error"] == "invalid_grant"
 
 
@@ -617,6 +596,6 @@ def test_a_session_that_is_bound_to_a_key_needs_its_proof(user):
     app.tokens = {"access_token": tokens.issue_access_token(session)[0].reveal()}
     assert app.get().content == b"anonymous"
     answer = app.refresh(session.refresh_token.reveal())
-    assert answer.json()["error"] == "invalid_grant"
+    assert answer.json()["error"] == "invalid_dpop_proof"
     session.refresh_from_db()
     assert (session.rotation, session.revoked_at) == (0, None)

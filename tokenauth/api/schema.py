@@ -7,6 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiVi
 from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
 
+from tokenauth.conf import conf
 from tokenauth.models import CLIENTS
 from tokenauth.request import cookies
 
@@ -85,7 +86,7 @@ class Tokens(serializers.Serializer[Any]):
     """
 
     access_token = serializers.CharField()
-    token_type = serializers.ChoiceField(["Bearer"])
+    token_type = serializers.ChoiceField(["Bearer", "DPoP"])
     expires_in = serializers.IntegerField(min_value=0)
     refresh_token = serializers.CharField(required=False)
 
@@ -144,10 +145,14 @@ def errors(*statuses: int, form: Any = Error) -> dict[int, Any]:
 def describe(
     view: str, method: str, responses: Any, request: Any = None, module: str = "views"
 ) -> None:
-    """Describe one of our views, which offers one method."""
-    described = extend_schema(request=request, responses=responses)
+    """Describe one of our views, which offers one method.
+
+    Those of ``tokens`` are left out where the site has no clients but browsers.
+    """
 
     def view_replacement(extension: Any) -> Any:
+        is_off = module == "tokens" and not conf.takes_bearer_tokens
+        described = extend_schema(request=request, responses=responses, exclude=is_off)
         return extend_schema_view(**{method: described})(type(view, (extension.target,), {}))
 
     # drf-spectacular keeps every subclass, and asks it when it meets the view.

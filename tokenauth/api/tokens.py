@@ -22,6 +22,7 @@ from tokenauth.clients.parameters import (
     invalid_request,
     refuse_browser,
 )
+from tokenauth.clients.proofs import fresh_nonce
 from tokenauth.conf import conf
 
 from .views import TokenAuthView
@@ -55,7 +56,10 @@ class TokenView(ClientView):
     def post(self, request: Request) -> Response:
         """Rotate, or start the session of a job."""
         session = grant(request._request, Parameters(request.data))
-        return Response(token_answer(session), headers={"Pragma": "no-cache"})  # RFC 6749 §5.1
+        headers = {"Pragma": "no-cache"}  # RFC 6749 §5.1
+        if session.key_thumbprint:
+            headers |= fresh_nonce()
+        return Response(token_answer(session), headers=headers)
 
 
 class RevokeTokenView(ClientView):

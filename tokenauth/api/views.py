@@ -32,6 +32,7 @@ from rest_framework.views import APIView
 
 from tokenauth.authentication import CookieTokenAuthentication
 from tokenauth.clients.parameters import RequestRefused, refuse_browser
+from tokenauth.clients.proofs import shown_key
 from tokenauth.conf import conf
 from tokenauth.lazy import credentials_of
 from tokenauth.models import MAX_CLIENT_NAME_LENGTH
@@ -119,6 +120,9 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     But roll nothing back: our views have no transaction (``urls``), and one that a middleware
     opened around the request would be of no use to those that still have to answer.
     """
+    if isinstance(error, RequestRefused):
+        body: Any = {"detail": error.description, "code": error.error}
+        return Response(body, status=error.status, headers=error.headers)
     if isinstance(error, Http404):
         error = NotFound(*error.args)
     elif isinstance(error, DjangosPermissionDenied):
@@ -126,7 +130,7 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, APIException):
         return None
     codes, detail = error.get_codes(), error.detail
-    body: Any = {
+    body = {
         "detail": detail if isinstance(detail, str) else one_line(detail),
         "code": codes if isinstance(codes, str) else "invalid",
     }
@@ -174,12 +178,13 @@ class LoginView(OpenView):
     def post(self, request: Request) -> Response:
         """Start a session and say who is signed in; give an app its tokens."""
         login = login_of(request)
-        if login.client == APP:
-            demand_app(request._request)
+        key = demand_app(request._request) if login.client == APP else None
         user = check_password(request._request, login)
         credentials = credentials_of(request)
         if login.client == APP:
-            tokens = sign_in_app(request._request, user, client_name=login.client_name)
+            tokens = sign_in_app(
+                request._request, user, client_name=login.client_name, key_thumbprint=key
+            )
             return Response(answers.signed_in(credentials) | {"tokens": tokens})
         sign_in(request._request, user, persistent=login.remember)
         credentials.answers_at_once = True
@@ -204,19 +209,19 @@ def check_password(request: HttpRequest, login: Login) -> Any:
     return user
 
 
-def demand_app(request: HttpRequest) -> None:
+def demand_app(request: HttpRequest) -> str | None:
     """Let no browser have tokens, nor anybody where the site has no apps.
 
-    Raises PermissionDenied.
+    Returns the thumbprint of the key whose proof came along, if one did.
+
+    Raises PermissionDenied and RequestRefused.
     """
     if not conf.APP_CLIENTS:
         raise PermissionDenied(
             _("No app signs in here, unless TOKENAUTH_APP_CLIENTS is set."), "app_clients_off"
         )
-    try:
-        refuse_browser(request)
-    except RequestRefused as refused:
-        raise PermissionDenied(refused.description, refused.error) from None
+    refuse_browser(request)
+    return shown_key(request)
 
 
 def login_of(request: Request) -> Login:

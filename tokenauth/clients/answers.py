@@ -25,7 +25,7 @@ def tokens_in_body(
     """
     answer = {
         "access_token": access_token.reveal(),
-        "token_type": "Bearer",
+        "token_type": "DPoP" if session.key_thumbprint else "Bearer",
         "expires_in": max(0, claims.exp - int(time.time())),
     }
     if session.client == APP and session.step is not Step.DEBOUNCE:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import InvalidToken, TokenAuthError
+from tokenauth.exceptions import InvalidProof, InvalidToken, TokenAuthError
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
 from tokenauth.session.endings import RevokeReason
@@ -13,6 +13,7 @@ from tokenauth.session.jwt.access_claims import APP
 from tokenauth.session.tokens import BearerAccessToken, BearerRefreshToken, Claims
 
 from .parameters import Parameters, RequestRefused
+from .proofs import refusal, shown_key
 
 Grant = Callable[[HttpRequest, Parameters], AuthSession]
 
@@ -25,9 +26,11 @@ def rotate(request: HttpRequest, parameters: Parameters) -> AuthSession:
     Raises RequestRefused. The reason is not told: whoever has a stolen token need not know why it
     is worth nothing; its owner signs in again in any case.
     """
-    raw = parameters.need("refresh_token")
+    raw, key = parameters.need("refresh_token"), shown_key(request)
     try:
-        return AuthSession.objects.rotate(raw, request, client=APP)
+        return AuthSession.objects.rotate(raw, request, client=APP, key_thumbprint=key)
+    except InvalidProof as flaw:
+        raise refusal(flaw) from None
     except TokenAuthError:
         raise RequestRefused(
             "invalid_grant", "The refresh token signs nobody in any more: sign in again."
@@ -63,9 +66,15 @@ def revoke(request: HttpRequest, parameters: Parameters) -> None:
 
     Raises RequestRefused.
     """
-    claims = read_either(parameters.need("token"))
-    if claims is not None:
-        AuthSession.objects.revoke_each([claims.sid], RevokeReason.LOGOUT, request)
+    claims, key = read_either(parameters.need("token")), shown_key(request)
+    session = AuthSession.objects.filter(pk=claims.sid).first() if claims else None
+    if session is None:
+        return
+    try:
+        session.check_key(key)
+    except InvalidProof as flaw:
+        raise refusal(flaw) from None
+    AuthSession.objects.revoke_each([session.pk], RevokeReason.LOGOUT, request)
 
 
 def read_either(raw: Secret[str]) -> Claims | None:

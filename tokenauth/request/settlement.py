@@ -153,6 +153,8 @@ def write(credentials: Credentials, response: HttpResponseBase) -> None:
         set_cookies(credentials, credentials.outgoing, response)
     elif credentials.ended and time.monotonic() - credentials.arrived_at < DELETION_WINDOW:
         delete_cookies(credentials, response)
+    if credentials.bearer is not None:
+        credentials.bearer.finish(response)
     if credentials.store is not None:
         credentials.store.closed = True
     if credentials.accessed:
