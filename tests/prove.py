@@ -18,6 +18,7 @@ LONG = {
     "TOKENAUTH_REQUIRE_ALL": "1",
     "TOKENAUTH_STATEFUL_EXAMPLES": "1000",
     "TOKENAUTH_FUZZ_EXAMPLES": "12000",
+    "TOKENAUTH_LOST_ANSWERS": "10000",
     "TOKENAUTH_ROUNDS": "200",
 }
 
@@ -37,6 +38,7 @@ class Check(NamedTuple):
 CHECKS = [
     Check("every interleaving", "test_interleavings"),
     Check("random lives", "test_stateful"),
+    Check("lost answers", "test_lost_answers"),
     Check("bad input", "test_fuzz"),
     Check("the API by its schema", "api/test_schema"),
     *[

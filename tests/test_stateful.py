@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.life import Life, LifeOnTheRootPath
+from tests.life_of_an_app import LifeOfAnApp
 from tests.prove import PROOF
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import Credentials
@@ -26,7 +27,9 @@ PROFILE = settings(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("machine", [Life, LifeOnTheRootPath], ids=["bounce", "in-place"])
+@pytest.mark.parametrize(
+    "machine", [Life, LifeOnTheRootPath, LifeOfAnApp], ids=["bounce", "in-place", "app"]
+)
 def test_no_life_breaks_an_invariant(machine):
     """Whatever happens in whatever order, the five invariants hold."""
     run_state_machine_as_test(machine, settings=PROFILE)
@@ -58,6 +61,8 @@ def needs_refresh_by_now(credentials):
 
 NEEDS_REFRESH = Credentials.needs_refresh.func
 BREAKS = {
+    "an-app-is-asked-once": (LifeOfAnApp, without(Step.REISSUE, Step.REUSE)),
+    "an-app-is-believed": (LifeOfAnApp, without(Step.REUSE, Step.REISSUE)),
     "asked-again": (Life, mock.patch.object(Credentials, "needs_refresh", needs_refresh_by_now)),
     "no-debounce": (Life, without(Step.DEBOUNCE, Step.ROTATE)),
     "strict-single-use": (Life, without(Step.REISSUE, Step.REUSE)),
