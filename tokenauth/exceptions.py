@@ -5,6 +5,7 @@
     TokenAuthError
       + InvalidToken          nobody made this token, or its time is over: nothing changes
           + UnknownKey          … or its key is not known here, not yet perhaps
+      + Unavailable           nobody can say now: nothing changes
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
       + SessionEnded          its session is over: the browser's cookies may go
@@ -29,6 +30,10 @@ class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like D
 
 class UnknownKey(InvalidToken):
     """The token names a key that is not in the set: one that is new, or nobody's."""
+
+
+class Unavailable(TokenAuthError):  # noqa: N818  # the same
+    """Nobody can say now whether a token counts."""
 
 
 class SessionSuspended(TokenAuthError):  # noqa: N818  # the same

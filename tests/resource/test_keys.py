@@ -3,6 +3,7 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from tokenauth.resource.credentials import Unavailable, verified
 from tokenauth.resource.keys import fetching, published
 from tokenauth.resource.keys.fetching import FetchError, fetch
 from tokenauth.resource.keys.published import PublishedKeys
+from tokenauth.resource.keys.verifying import Verifier
 from tokenauth.secret import Secret
 
 HUGE = b'{"keys": [' + b" " * fetching.MAX_BYTES + b"]}"
@@ -48,7 +50,8 @@ def clock(monkeypatch):
 @pytest.fixture
 def keys(server, clock):
     """What a resource server has of this issuer: nothing yet."""
-    return PublishedKeys(server.origin + PATH, ISSUER, AUDIENCE)
+    read = partial(Verifier.from_jwks, issuer=ISSUER, audience=AUDIENCE)
+    return PublishedKeys(server.origin + PATH, read)
 
 
 def subject(keys, raw):
