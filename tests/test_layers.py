@@ -23,6 +23,7 @@ FLOORS = [
     ],
     ["models"],
     ["session.revocations: stream telling rows publishing doors"],
+    ["resource.keys: fetching verifying published"],
     [
         "request.django_sessions: store keys adoption owner signals following",
         "request.jar: places presentation",
@@ -30,6 +31,7 @@ FLOORS = [
     ],
     ["sockets: connection handshake looking telling registry doors"],
     ["middleware authentication shortcuts channels"],
+    ["clients: entries jobs issuers assertions"],
     ["stepup: recency challenges interrupted allauths"],
     ["permissions"],
     [
@@ -47,10 +49,7 @@ FLOORS = [
         "templatetags: tokenauth",
         "management.commands: tokenauth_clear tokenauth_key tokenauth_revoke",
     ],
-    [
-        "resource.keys: fetching verifying published",
-        "resource: revocations users credentials expiry middleware authentication checks apps",
-    ],
+    ["resource: revocations users credentials expiry middleware authentication checks apps"],
 ]
 #: Nothing in here touches the ORM or a person.
 PURE = {

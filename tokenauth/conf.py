@@ -185,6 +185,7 @@ class Conf:
     REVOCATION_INTERVAL = Duration(timedelta(seconds=0.25))
     REVOCATIONS_DOWN = Setting[Literal["accept", "refuse"]]("accept", str)
     RECENT_LOGIN = OptionalDuration()
+    TRUSTED_ISSUERS = Setting[dict[str, dict[str, Any]]]({}, dict)
     SEND_NOTICES = Setting(default=False)
     ADDRESS_LABEL = Setting[str | None](None, str, type(None))
     PASSWORD_CHANGE_URL = Setting[str | None](None, str, type(None))

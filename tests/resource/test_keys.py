@@ -8,7 +8,17 @@ from functools import partial
 import pytest
 
 from tests.resource import AUDIENCE, ISSUER, JWKS, KEYS, new_keys, token
-from tests.resource.issuer import PATH, drip, hang, issuer, nobody, publish, reply, until
+from tests.resource.issuer import (
+    PATH,
+    Clock,
+    drip,
+    hang,
+    issuer,
+    nobody,
+    publish,
+    reply,
+    until,
+)
 from tokenauth.exceptions import InvalidToken, UnknownKey
 from tokenauth.resource.credentials import Unavailable, verified
 from tokenauth.resource.keys import fetching, published
@@ -24,19 +34,6 @@ HUGE = b'{"keys": [' + b" " * fetching.MAX_BYTES + b"]}"
 def server():
     with issuer() as running:
         yield running
-
-
-class Clock:
-    """The monotonic clock, which a test sets forward; sockets and threads have their own."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def shift(self, seconds):
-        self.ahead += seconds
-
-    def monotonic(self):
-        return time.monotonic() + self.ahead
 
 
 @pytest.fixture
