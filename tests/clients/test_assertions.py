@@ -183,6 +183,8 @@ NAMES = {
         "repo:example/shop:environment:production",
     ),
     "another": ({"sub": "robot"}, "robot"),
+    "workflow-of-nobody": ({"sub": "robot", "workflow": "Deploy"}, "robot"),
+    "project-without-job": ({"sub": "robot", "project_path": "example/shop"}, "robot"),
     "no-texts": ({"sub": "robot", "workflow": 5, "repository": ["shop"]}, "robot"),
     "lines": ({"sub": "a\n\tb\u202e c\x00\ud800"}, "a b c"),
     "nothing-to-show": ({"sub": "\u200b"}, "CI job"),
@@ -270,6 +272,7 @@ WRONG_CLAIMS = {
     "long-id": ({"jti": "x" * 256}, "impossible: jti"),
     "two": ({"jti": "", "sub": ""}, "impossible: sub, jti"),
     "another-audience": ({"aud": "https://other.test/"}, "for another audience"),
+    "more-than-it": ({"aud": f"{AUDIENCE}x"}, "for another audience"),
     "a-part-of-it": ({"aud": AUDIENCE[:-1]}, "for another audience"),
     "nobody": ({"aud": []}, "for another audience"),
     "several-others": ({"aud": ["a", "b"]}, "for another audience"),
@@ -477,6 +480,23 @@ def test_a_new_key_counts_when_it_is_needed_and_an_old_one_no_more(ci, clock):
     assert refused(signed(claims(ci.origin))) == "signed with a key that is not known here"
 
 
+def test_keys_may_move_to_another_address(ci, clock):
+    """Whatever ETag the old ones had: there, it is another's."""
+
+    def moved(path, *keys):
+        told = {"issuer": ci.origin, "jwks_uri": ci.origin + path}
+        return lambda handler: publish(
+            told if handler.path == DISCOVERY else key_set(*keys), ETag='"1"'
+        )(handler)
+
+    ci.answer = moved("/old", RSA)
+    assert verify(signed(claims(ci.origin)))
+    ci.answer = moved("/new", EC)
+    clock.shift(published.UNKNOWN_INTERVAL + 1)
+    assert verify(signed(claims(ci.origin), EC))
+    assert paths(ci) == [DISCOVERY, "/old", DISCOVERY, "/new"]
+
+
 def test_unknown_keys_by_the_thousand_cost_one_fetch(ci, clock):
     """Anybody can name one, and who is trusted."""
     assert verify(signed(claims(ci.origin)))
@@ -571,6 +591,7 @@ ADDRESSES = [
     (PLAIN, "http://keys.test/keys", False),
     (PLAIN, "http://127.0.0.1.evil.test/keys", False),
     (PLAIN, "http://127.0.0.1@evil.test/keys", False),
+    (HTTPS, "https://ci.test@evil.test/keys", False),
     (HTTPS, "file:///etc/passwd", False),
     (HTTPS, "/keys", False),
     (HTTPS, "https://ci.test/\nkeys", False),
