@@ -23,7 +23,7 @@ PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*
 
 .DELETE_ON_ERROR: # a half-made environment is made again
 
-.PHONY: help demo servers test test-rest test-all prove lint format types matrix docs screenshots bench bench-load bench-scale mutants clean
+.PHONY: help demo servers test test-rest test-all prove lint format types matrix coverage docs screenshots bench bench-load bench-scale mutants clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,8 +54,7 @@ test-rest: export TOKENAUTH_FUZZ_EXAMPLES ?= 100
 test-rest: $(VENV)/.test $(VENV)/.databases
 	TOKENAUTH_TEST_DATABASE=postgresql $(COVERED) $(DATABASES)
 	TOKENAUTH_TEST_DATABASE=mariadb $(COVERED) $(DATABASES)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=100
+	$(MAKE) --no-print-directory coverage
 
 test-all: export TOKENAUTH_REQUIRE_ALL = 1
 test-all: ## Test on SQLite, PostgreSQL, MariaDB and in three browsers; all must be there
@@ -78,8 +77,14 @@ types: $(VENV)/.types ## Check types (mypy --strict)
 	$(BIN)/mypy
 
 # A missing interpreter is an error in CI and a skipped environment elsewhere; tox says which.
+# WITH="py312-django60" takes one, TESTS="tests/test_flow.py" a part, TOKENAUTH_TEST_DATABASE another database.
 matrix: $(VENV)/.matrix ## Test the built wheel with each Python and its Django (tox)
-	$(BIN)/tox run --skip-missing-interpreters $(if $(CI),false,true) $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS))
+	$(BIN)/tox run $(if $(WITH),-e $(WITH)) --skip-missing-interpreters $(if $(CI),false,true) $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) $(if $(TESTS),-- $(TESTS))
+
+# What the runs before have left in .coverage.*, on whichever database and Python.
+coverage: $(VENV)/.test ## Say what no test has run; fail if anything is left
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=100
 
 docs: $(VENV)/.docs ## Build the documentation: docs/_build/index.html
 	$(BIN)/python docs/generate.py

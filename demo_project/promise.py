@@ -19,11 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tokenauth.conf import conf
+from tokenauth.lazy import credentials_of
 from tokenauth.models import AuthSession
 from tokenauth.pages.wording import reason_of
 from tokenauth.request import cookies
 from tokenauth.request.cookies import Presented
-from tokenauth.request.credentials import Credentials, credentials_of
+from tokenauth.request.credentials import Credentials
 from tokenauth.session.devices import describe, translated
 from tokenauth.session.rotation import Step, decide
 from tokenauth.session.tokens import hash_token

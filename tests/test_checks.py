@@ -139,6 +139,11 @@ def backend(path):
     return {"CACHES": {"default": {"BACKEND": path, "LOCATION": "somewhere"}}}
 
 
+def apps(cache):
+    """A site with app clients, where something else limits logins."""
+    return backend(f"django.core.cache.backends.{cache}") | ours(APP_CLIENTS=True, LOGIN_RATES=None)
+
+
 def city(address):
     """Where an address is, as a site would tell."""
     return {"192.0.2.7": "Berlin, Germany"}.get(address)
@@ -290,6 +295,9 @@ CASES = {
         | ours(LOGIN_RATES={"address": None}),
         ["W010"],
     ),
+    "proofs-of-one-process": (apps("locmem.LocMemCache"), ["W035"]),
+    "proofs-in-a-cache-that-keeps-nothing": (apps("dummy.DummyCache"), ["W035"]),
+    "proofs-in-files": (apps("filebased.FileBasedCache"), ["W035"]),
     "proxy-not-counted": ({"SECURE_PROXY_SSL_HEADER": ("HTTP_X_SCHEME", "https")}, ["W011"]),
     "proxys-host": ({"USE_X_FORWARDED_HOST": True}, ["W011"]),
     "one-cookie-shown": (ours(ACCESS_COOKIE_NAME="sid"), ["W012"]),
@@ -345,6 +353,8 @@ GOOD = {
     "memcached": backend("django.core.cache.backends.memcached.PyMemcacheCache"),
     "weak-cache-no-limits": backend("django.core.cache.backends.dummy.DummyCache")
     | ours(LOGIN_RATES={"address": None, "account": None}),
+    "proofs-in-a-database": apps("db.DatabaseCache"),
+    "proofs-in-redis": apps("redis.RedisCache"),
     "weak-cache-beside-the-default": {
         "CACHES": REDIS | {"pages": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     },

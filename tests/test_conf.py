@@ -30,6 +30,7 @@ DEFAULTS = {
     "REVOCATION_INTERVAL": timedelta(seconds=0.25),
     "REVOCATIONS_DOWN": "accept",
     "RECENT_LOGIN": None,
+    "APP_CLIENTS": False,
     "TRUSTED_ISSUERS": {},
     "SEND_NOTICES": False,
     "ADDRESS_LABEL": None,

@@ -21,22 +21,23 @@ FLOORS = [
         "session.database: batches contention prepared",
         "session: rotation keys tokens users devices django_sessions endings transitions",
     ],
-    ["models"],
+    ["models", "dpop: addresses nonces reading proving"],
     ["session.revocations: stream telling rows publishing doors"],
     ["resource.keys: fetching verifying published"],
+    ["request.jar: places presentation"],
+    ["request.header: bearer"],
     [
         "request.django_sessions: store keys adoption owner signals following",
-        "request.jar: places presentation",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
+    ["clients: parameters answers proofs entries jobs issuers assertions grants"],
     ["sockets: connection handshake looking telling registry doors"],
     ["middleware authentication shortcuts channels"],
-    ["clients: entries jobs issuers assertions"],
     ["stepup: recency challenges interrupted allauths"],
     ["permissions"],
     [
         "pages: forms links redirects wording notices reauthentication views",
-        "api: answers views gateway schema jwks",
+        "api: answers views gateway tokens schema jwks",
     ],
     ["mixins decorators"],
     [
@@ -58,7 +59,8 @@ PURE = {
     *("session.tokens", "session.keys", "session.devices", "session.rotation"),
     *("session.jwt.form", "session.jwt.jwk", "session.jwt.claims", "session.jwt.access_claims"),
     *("session.revocations.stream", "resource.revocations", "sockets.connection"),
-    "stepup.recency",
+    *("stepup.recency", "dpop.addresses", "dpop.nonces", "dpop.reading"),
+    *("clients.entries", "clients.jobs"),
 }
 
 

@@ -35,7 +35,7 @@ from tokenauth.session.database.batches import BATCH
 from tokenauth.session.database.contention import TRIES
 from tokenauth.session.endings import RevokeReason
 from tokenauth.session.rotation import Step
-from tokenauth.session.transitions import AuthSessionManager
+from tokenauth.session.transitions import AuthSessionManager, Brought
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -148,6 +148,9 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "user_agent": FIREFOX,
         "device": "Firefox on Linux",
         "device_kind": "desktop",
+        "client": "browser",
+        "client_name": "",
+        "key_thumbprint": None,
         "revoked_at": None,
         "revoke_reason": "",
         "reuse_ip_address": None,
@@ -993,9 +996,10 @@ def test_a_database_that_is_down_is_not_tried_for_ever(spendable, error, tries):
 
 def test_inside_a_transaction_nothing_is_tried_again(spendable):
     """A broken transaction can only be given up, by its owner."""
-    refused = refusing(999, *LOST["psycopg"])
+    raw, refused = Secret(spendable), refusing(999, *LOST["psycopg"])
+    brought = Brought(tokens.RefreshToken.read(raw), tokens.hash_token(raw), None, None)
     with refused as tried, pytest.raises(OperationalError), transaction.atomic():
-        AuthSession.objects._rotate(Secret(spendable), None, None)
+        AuthSession.objects._rotate(brought, None)
     assert len(tried) == 1
 
 

@@ -12,6 +12,7 @@ urlpatterns = [
     path("async/whoami/", views.async_whoami),
     path("api/ping/", views.Ping.as_view()),
     path("api/open/", views.Open.as_view()),
+    path("api/for-apps/", views.ForApps.as_view()),
     path("upload/", views.upload),
     path("echo/", views.echo),
     path("events/", views.events),

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tokenauth.authentication import BearerTokenAuthentication
 from tokenauth.pages.views import sign_in
 
 PAGE = "<!doctype html><title>{0}</title><link rel=icon href=data:,><h1>{0}</h1>{1}"
@@ -111,6 +112,18 @@ class Open(APIView):
 
     def get(self, request: Request) -> Response:
         return Response({"username": name(request.user)})
+
+    post = get
+
+
+class ForApps(APIView):
+    """An endpoint that no cookie opens."""
+
+    authentication_classes = [BearerTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+
+    def get(self, request: Request) -> Response:
+        return Response({"username": name(request.user), "client": request.auth.client})
 
     post = get
 

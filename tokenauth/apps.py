@@ -10,6 +10,7 @@ from django.core.checks import Tags, register
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
+from .lazy import find_credentials
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -62,8 +63,7 @@ class TokenAuthConfig(AppConfig):
 
 def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
     """Tell the request's credentials that Django signed somebody in."""
-    from .request.credentials import find_credentials  # noqa: PLC0415  # it imports models
-    from .request.django_sessions.signals import on_login  # noqa: PLC0415  # the same
+    from .request.django_sessions.signals import on_login  # noqa: PLC0415  # it imports models
 
     credentials = find_credentials(request)
     if credentials is not None:
@@ -72,8 +72,7 @@ def follow_login(request: Any, user: "AbstractBaseUser", **kwargs: Any) -> None:
 
 def follow_logout(request: Any, **kwargs: Any) -> None:
     """Tell the request's credentials that Django signed the person out."""
-    from .request.credentials import find_credentials  # noqa: PLC0415  # it imports models
-    from .request.django_sessions.signals import on_logout  # noqa: PLC0415  # the same
+    from .request.django_sessions.signals import on_logout  # noqa: PLC0415  # it imports models
 
     credentials = find_credentials(request)
     if credentials is not None:

@@ -185,6 +185,7 @@ class Conf:
     REVOCATION_INTERVAL = Duration(timedelta(seconds=0.25))
     REVOCATIONS_DOWN = Setting[Literal["accept", "refuse"]]("accept", str)
     RECENT_LOGIN = OptionalDuration()
+    APP_CLIENTS = Setting(default=False)
     TRUSTED_ISSUERS = Setting[dict[str, dict[str, Any]]]({}, dict)
     SEND_NOTICES = Setting(default=False)
     ADDRESS_LABEL = Setting[str | None](None, str, type(None))
@@ -203,6 +204,11 @@ class Conf:
     def persistent_by_default(self) -> bool:
         """Whether "Keep me signed in" is what happens when nobody says anything."""
         return not settings.SESSION_EXPIRE_AT_BROWSER_CLOSE
+
+    @property
+    def takes_bearer_tokens(self) -> bool:
+        """Whether clients that are no browsers sign in by an ``Authorization`` header."""
+        return self.APP_CLIENTS or bool(self.TRUSTED_ISSUERS)
 
     def adopts(self, now: datetime) -> bool:
         """Tell whether a Django session that is older than tokenauth signs its person in now.

@@ -5,6 +5,8 @@
     TokenAuthError
       + InvalidToken          nobody made this token, or its time is over: nothing changes
           + UnknownKey          … or its key is not known here, not yet perhaps
+      + InvalidProof          nobody proved to hold the key of what they bring: nothing changes
+          + NonceNeeded         … but may do so, with the nonce that they are told
       + Unavailable           nobody can say now: nothing changes
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
@@ -34,6 +36,14 @@ class UnknownKey(InvalidToken):
 
 class Unavailable(TokenAuthError):  # noqa: N818  # the same
     """Nobody can say now whether a token counts."""
+
+
+class InvalidProof(TokenAuthError):  # noqa: N818  # the same
+    """The DPoP proof is malformed, made for another request, used before, or of no use at all."""
+
+
+class NonceNeeded(InvalidProof):
+    """The DPoP proof is to be signed again, with a nonce of ours (RFC 9449 §8, §9)."""
 
 
 class SessionSuspended(TokenAuthError):  # noqa: N818  # the same

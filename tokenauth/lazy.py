@@ -1,9 +1,13 @@
 """What a request carries, and what many a request never looks at."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject, empty
+
+if TYPE_CHECKING:
+    from .request.credentials import Credentials
 
 
 class Lazy(SimpleLazyObject):  # type: ignore[type-arg]  # Django's takes none when it runs
@@ -21,3 +25,24 @@ class Lazy(SimpleLazyObject):  # type: ignore[type-arg]  # Django's takes none w
         if own["_wrapped"] is empty:
             own["_wrapped"] = own["_setupfunc"]()
         return getattr(own["_wrapped"], name)
+
+
+def credentials_of(request: Any) -> "Credentials":
+    """Return the credentials of a request, which REST framework may have wrapped.
+
+    Raises ImproperlyConfigured when the middleware is missing.
+    """
+    found = find_credentials(request)
+    if found is None:
+        raise ImproperlyConfigured(
+            "tokenauth needs its middleware. Edit your MIDDLEWARE setting to replace "
+            "'django.contrib.auth.middleware.AuthenticationMiddleware' with "
+            "'tokenauth.middleware.TokenAuthMiddleware'."
+        )
+    return found
+
+
+def find_credentials(request: Any) -> "Credentials | None":
+    """Return the credentials of a request; None if no middleware made any."""
+    plain = getattr(request, "_request", request)
+    return getattr(plain, "_tokenauth", None)

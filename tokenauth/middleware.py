@@ -9,8 +9,10 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponseBase
 
+from tokenauth.lazy import credentials_of
+
 from .request import bounce, cookies, loops, refresh, settlement
-from .request.credentials import Credentials, credentials_of
+from .request.credentials import Credentials
 from .request.django_sessions import following, keys
 
 T = TypeVar("T")
@@ -88,6 +90,8 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         """Say what happens to a request, in order."""
         credentials = Credentials(request)
         credentials.attach()
+        if credentials.bearer is not None:
+            credentials.heed_header()
         trace = loops.take(request)
         if credentials.presented.rivals:
             yield credentials.part_rivals

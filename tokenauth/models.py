@@ -13,16 +13,21 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
-from .exceptions import SessionEnded, SessionExpired, SignedOutElsewhere
+from .exceptions import InvalidProof, SessionEnded, SessionExpired, SignedOutElsewhere
 from .secret import Masked, Secret
 from .session import devices, django_sessions, tokens, users
 from .session.endings import RevokeReason
+from .session.jwt.access_claims import APP, BROWSER, CI
 from .session.rotation import Step
 from .session.transitions import ATTEMPTS, AuthSessionManager
 
 #: How wrong a server's clock may be before an expired session counts as ended for good: until then
 #: it signs nobody in, but nothing is deleted that would sign people out when the clock is right.
 CLOCK_ERROR = timedelta(days=1)
+
+
+CLIENTS = [(BROWSER, _("browser")), (APP, _("app")), (CI, _("CI job"))]
+MAX_CLIENT_NAME_LENGTH = 100
 
 
 class MaskedField(models.CharField):  # type: ignore[type-arg]  # Django's takes none when it runs
@@ -80,6 +85,10 @@ class AuthSession(models.Model):
     #: The user agent in words, like "Firefox on Linux", and which kind of device that is.
     device = models.CharField(_("device"), max_length=devices.MAX_DEVICE_LENGTH, blank=True)
     device_kind = models.CharField(max_length=10, blank=True, editable=False)
+    client = models.CharField(_("client"), max_length=10, choices=CLIENTS, default=BROWSER)
+    client_name = models.CharField(_("client name"), max_length=MAX_CLIENT_NAME_LENGTH, blank=True)
+    #: Of the key that a client which is no browser proves to hold (RFC 9449, RFC 7638).
+    key_thumbprint = MaskedField(max_length=43, null=True, default=None, editable=False)
     revoked_at = models.DateTimeField(_("ended"), null=True)
     revoke_reason = models.CharField(
         _("reason"), max_length=10, choices=RevokeReason.choices, blank=True
@@ -243,6 +252,14 @@ class AuthSession(models.Model):
             raise SignedOutElsewhere(self.pk, RevokeReason.LOGOUT)
         self.set_user(users.vouch_for(self))
         self.auth_hashes = users.check_auth_hash(self.user, self.auth_hash)
+
+    def check_key(self, thumbprint: str | None) -> None:
+        """Raise InvalidProof unless this is the key that the session is bound to, if it is."""
+        if self.key_thumbprint == thumbprint:
+            return
+        if self.key_thumbprint is None:
+            raise InvalidProof("the session is bound to no key, sign in with a proof to bind it")
+        raise InvalidProof("the session is bound to a key, and this is no proof of it")
 
     @property
     def upgraded_auth_hash(self) -> str:

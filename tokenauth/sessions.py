@@ -1,6 +1,6 @@
 """Where sites find the names that go with ``AuthSession.objects``."""
 
-from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionManager, AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
+from tokenauth.session.transitions import AuthSessionManager
 
 __all__ = ["AuthSessionManager", "AuthSessionQuerySet", "RevokeReason"]

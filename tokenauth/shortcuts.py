@@ -10,13 +10,17 @@ from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
 from django.shortcuts import get_object_or_404
 
+from tokenauth.lazy import credentials_of
+
+from .clients.answers import tokens_in_body
 from .conf import conf
-from .models import AuthSession
-from .request.credentials import Credentials, credentials_of
+from .models import MAX_CLIENT_NAME_LENGTH, AuthSession
+from .request.credentials import Credentials
 from .request.django_sessions.following import adopt_now
 from .request.django_sessions.keys import store_of
-from .session.endings import RevokeReason
-from .session.transitions import AuthSessionQuerySet
+from .session.devices import Client
+from .session.endings import AuthSessionQuerySet, RevokeReason
+from .session.jwt.access_claims import APP
 
 
 def sign_in(
@@ -39,6 +43,36 @@ def sign_in(
         if not persistent:
             store.set_expiry(0)
     return credentials.start(user, persistent=persistent)
+
+
+def sign_in_app(
+    request: HttpRequest,
+    user: AbstractBaseUser,
+    *,
+    client_name: str = "",
+    key_thumbprint: str | None = None,
+) -> dict[str, Any]:
+    """Sign in a person that ``authenticate()`` returned in an app, as ``api/login/`` does.
+
+    Returns what the app gets (RFC 6749 §5.1), for the body of an answer that no browser reads
+    (``tokenauth.clients.parameters.refuse_browser``). No cookie is set. An app that is signed in
+    already, by its header, has the new session in the place of that one. ``key_thumbprint`` binds
+    the session to a key (``tokenauth.clients.proofs.shown_key``).
+    """
+    credentials = credentials_of(request)
+    user_logged_in.send(sender=type(user), request=request, user=user)
+    session: AuthSession = AuthSession.objects.start(
+        request,
+        user,
+        client=Client(APP, readable(client_name), key_thumbprint),
+        replaces=credentials.sids() if credentials.bearer else (),
+    )
+    return tokens_in_body(session, *credentials.hand_over(session))
+
+
+def readable(name: str) -> str:
+    """Return a client's name as a line that staff can read: it is anybody's word."""
+    return "".join(filter(str.isprintable, name))[:MAX_CLIENT_NAME_LENGTH]
 
 
 def sign_out(request: HttpRequest, reason: str = RevokeReason.LOGOUT) -> None:

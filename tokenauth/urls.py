@@ -10,6 +10,7 @@ from django.urls import path
 from .api import jwks
 from .api import views as api
 from .api.gateway import GatewayView
+from .api.tokens import RevokeTokenView, TokenView
 from .pages import views
 from .pages.reauthentication import ReauthenticateView
 from .request.refresh import refresh
@@ -35,6 +36,8 @@ urlpatterns = [
     path("refresh/", open_to_all(refresh), name="refresh"),
     path("gateway/", open_to_all(GatewayView.as_view()), name="gateway"),
     path("jwks.json", open_to_all(jwks.jwks), name="jwks"),
+    path("token/", open_to_all(TokenView.as_view()), name="token"),
+    path("token/revoke/", open_to_all(RevokeTokenView.as_view()), name="token_revoke"),
     path("sessions/", open_to_all(views.SessionListView.as_view()), name="session_list"),
     path(
         "sessions/<uuid:pk>/revoke/",

@@ -16,9 +16,11 @@ from schemathesis.checks import positive_data_acceptance
 from tests.factories import PASSWORD, SessionFactory
 from tests.processes import run_python
 from tests.prove import tally
-from tests.views import Ping
+from tests.views import ForApps, Ping
 from tokenauth.request import cookies
 from tokenauth.session import tokens
+from tokenauth.session.devices import Client
+from tokenauth.session.jwt.access_claims import APP
 from tokenauth.urls import urlpatterns as auth_urls
 
 CSRF_TOKEN = "c" * 32
@@ -31,6 +33,7 @@ OPERATIONS = [
     DELETE,
     "POST /auth/api/sessions/revoke-others/",
 ]
+OF_APPS = ["POST /auth/token/", "POST /auth/token/revoke/"]
 PROFILE = settings(
     max_examples=max(10, int(os.environ.get("TOKENAUTH_FUZZ_EXAMPLES", "500")) // 10),
     deadline=None,
@@ -54,6 +57,40 @@ def test_the_schema_is_valid_and_complete():
     call_command("spectacular", "--validate", "--fail-on-warn", urlconf=__name__, stdout=out)
     assert list(operations()) == OPERATIONS
     assert len([url for url in auth_urls if str(url.pattern).startswith("api/")]) == len(OPERATIONS)
+
+
+def test_the_endpoints_of_apps_are_in_it_where_a_site_has_apps(settings):
+    """And a view says that their token opens it."""
+    settings.TOKENAUTH_APP_CLIENTS = True
+    assert [label for label in operations() if label not in OPERATIONS] == OF_APPS
+    views = [path("for-apps/", ForApps.as_view())]
+    document = SchemaGenerator(patterns=views).get_schema(request=None, public=True)
+    (scheme,) = document["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+@pytest.mark.parametrize("label", OF_APPS)
+def test_the_endpoints_of_apps_keep_to_it(server, label, user, settings):
+    """Whatever form is sent, good tokens among them: OAuth's answers, and never a 500."""
+    settings.TOKENAUTH_APP_CLIENTS = True
+    url = f"http://127.0.0.1:{server.port}"
+    statuses = set()
+
+    @PROFILE
+    @given(case=operations()[label].as_strategy(GenerationMode.POSITIVE), rightly=st.booleans())
+    def keeps_to_it(case, rightly):
+        if rightly:
+            session = SessionFactory(user=user, client=Client(APP, "Pocket"))
+            token = session.refresh_token.reveal()
+            case.body = {"grant_type": "refresh_token", "refresh_token": token, "token": token}
+        response = case.call(base_url=url, headers={"X-Forwarded-Proto": "https"})
+        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        statuses.add(response.status_code)
+        tally("requests to the API")
+
+    keeps_to_it()
+    assert {200, 400} <= statuses
 
 
 def test_a_view_of_the_site_says_which_cookie_opens_it(settings):

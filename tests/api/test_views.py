@@ -92,6 +92,8 @@ def described(session, *, current=True):
         "device_kind": session.device_kind,
         "ip_address": session.ip_address,
         "address_label": "",
+        "client": "browser",
+        "client_name": "",
         "current": current,
     }
 

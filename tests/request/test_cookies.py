@@ -27,6 +27,7 @@ class Session(SimpleNamespace):
             rotated_at=now,
             expires_at=now + timedelta(days=30),
             token_hash="",
+            client="browser",
         )
         self.token_hash = tokens.hash_token(
             tokens.make_refresh_token(self, tokens.secret_keys()[0])

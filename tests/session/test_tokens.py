@@ -42,7 +42,9 @@ def now():
 def session():
     """What of a session its tokens are made from."""
     ends = NOW + timedelta(days=30)
-    state = SimpleNamespace(id=SID, rotation=3, rotated_at=NOW, expires_at=ends, token_hash="")
+    state = SimpleNamespace(
+        id=SID, rotation=3, rotated_at=NOW, expires_at=ends, token_hash="", client="browser"
+    )
     state.token_hash = new_hash(state)
     return state
 

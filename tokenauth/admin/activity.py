@@ -25,8 +25,7 @@ from django.db.models import Count, Value
 from django.utils import timezone
 
 from tokenauth.models import AuthSession
-from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
 
 log = logging.getLogger("tokenauth")
 

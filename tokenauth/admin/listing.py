@@ -28,8 +28,7 @@ from django.utils.translation import gettext_lazy
 
 from tokenauth.models import AuthSession
 from tokenauth.session.django_sessions import long_ago
-from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
 from tokenauth.session.users import people
 
 from .searching import in_no_index

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from tokenauth.models import AuthSession
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet
 
 from . import chart, columns, listing, searching, staff
 from .users import AuthSessionsUserAdminMixin, extend_default_user_admin

@@ -17,10 +17,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from tokenauth.lazy import credentials_of
 from tokenauth.models import AuthSession
-from tokenauth.request.credentials import credentials_of
-from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
 
 #: How many sessions, or people, a question names.
 NAMED = 10

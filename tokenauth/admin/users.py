@@ -21,8 +21,7 @@ from django.utils.translation import gettext as _
 
 from tokenauth.models import AuthSession
 from tokenauth.pages.wording import Entry
-from tokenauth.session.endings import RevokeReason
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
 
 from . import staff
 from .columns import state_of

@@ -30,6 +30,8 @@ def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:
         "device_kind": session.device_kind,
         "ip_address": session.ip_address,
         "address_label": session.address_label,
+        "client": session.client,
+        "client_name": session.client_name,
         "current": session.pk == current,
     }
 

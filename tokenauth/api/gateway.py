@@ -11,8 +11,9 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tokenauth.lazy import credentials_of
 from tokenauth.request import bounce, loops
-from tokenauth.request.credentials import Credentials, credentials_of
+from tokenauth.request.credentials import Credentials
 from tokenauth.request.origins import is_path_here
 
 from .views import TokenAuthView

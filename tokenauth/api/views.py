@@ -2,14 +2,14 @@
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied as DjangosPermissionDenied
 from django.core.exceptions import ValidationError
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -31,15 +31,26 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tokenauth.authentication import CookieTokenAuthentication
+from tokenauth.clients.parameters import RequestRefused, refuse_browser
+from tokenauth.clients.proofs import shown_key
 from tokenauth.conf import conf
+from tokenauth.lazy import credentials_of
+from tokenauth.models import MAX_CLIENT_NAME_LENGTH
 from tokenauth.permissions import demand_recent_login
-from tokenauth.request.credentials import credentials_of
 from tokenauth.request.django_sessions.following import adopt_now
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
 from tokenauth.secret import Masked
+from tokenauth.session.jwt.access_claims import APP, BROWSER
 from tokenauth.session.users import can_be_username
-from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
+from tokenauth.shortcuts import (
+    revoke_others,
+    revoke_own,
+    sessions_of,
+    sign_in,
+    sign_in_app,
+    sign_out,
+)
 from tokenauth.stepup.challenges import InsufficientUserAuthentication
 
 from . import answers
@@ -109,6 +120,9 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     But roll nothing back: our views have no transaction (``urls``), and one that a middleware
     opened around the request would be of no use to those that still have to answer.
     """
+    if isinstance(error, RequestRefused):
+        body: Any = {"detail": error.description, "code": error.error}
+        return Response(body, status=error.status, headers=error.headers)
     if isinstance(error, Http404):
         error = NotFound(*error.args)
     elif isinstance(error, DjangosPermissionDenied):
@@ -116,7 +130,7 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, APIException):
         return None
     codes, detail = error.get_codes(), error.detail
-    body: Any = {
+    body = {
         "detail": detail if isinstance(detail, str) else one_line(detail),
         "code": codes if isinstance(codes, str) else "invalid",
     }
@@ -142,31 +156,76 @@ class LoginSerializer(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=4096, trim_whitespace=False)
     remember = serializers.BooleanField(default=lambda: conf.persistent_by_default)
+    client = serializers.ChoiceField([BROWSER, APP], default=BROWSER)
+    client_name = serializers.CharField(
+        max_length=MAX_CLIENT_NAME_LENGTH, default="", allow_blank=True
+    )
+
+
+class Login(NamedTuple):
+    """Who signs in, and by what."""
+
+    username: str
+    password: Masked
+    remember: bool
+    client: str
+    client_name: str
 
 
 class LoginView(OpenView):
     """Sign in with ``username`` (or the user model's own field) and ``password``."""
 
     def post(self, request: Request) -> Response:
-        """Start a session and say who is signed in."""
-        username, password, remember = login_of(request)
-        attempt = LoginAttempt(request._request, username)
-        try:
-            user = authenticate(request._request, username=username, password=password)
-        except (ValidationError, ValueError):
-            if can_be_username(username):
-                raise
-            user = None
-        if user is None or not getattr(user, "is_active", True):
-            raise AuthenticationFailed(AuthenticationForm().get_invalid_login_error().messages[0])
-        attempt.succeeded()
-        sign_in(request._request, user, persistent=remember)
-        credentials_of(request).answers_at_once = True
-        return Response(answers.signed_in(credentials_of(request)))
+        """Start a session and say who is signed in; give an app its tokens."""
+        login = login_of(request)
+        key = demand_app(request._request) if login.client == APP else None
+        user = check_password(request._request, login)
+        credentials = credentials_of(request)
+        if login.client == APP:
+            tokens = sign_in_app(
+                request._request, user, client_name=login.client_name, key_thumbprint=key
+            )
+            return Response(answers.signed_in(credentials) | {"tokens": tokens})
+        sign_in(request._request, user, persistent=login.remember)
+        credentials.answers_at_once = True
+        return Response(answers.signed_in(credentials))
 
 
-def login_of(request: Request) -> tuple[str, Masked, bool]:
-    """Return username, password and ``remember``. Raises ValidationError.
+def check_password(request: HttpRequest, login: Login) -> Any:
+    """Return the person who has this name and this password.
+
+    Raises AuthenticationFailed, and Throttled.
+    """
+    attempt = LoginAttempt(request, login.username)
+    try:
+        user = authenticate(request, username=login.username, password=login.password)
+    except (ValidationError, ValueError):
+        if can_be_username(login.username):
+            raise
+        user = None
+    if user is None or not getattr(user, "is_active", True):
+        raise AuthenticationFailed(AuthenticationForm().get_invalid_login_error().messages[0])
+    attempt.succeeded()
+    return user
+
+
+def demand_app(request: HttpRequest) -> str | None:
+    """Let no browser have tokens, nor anybody where the site has no apps.
+
+    Returns the thumbprint of the key whose proof came along, if one did.
+
+    Raises PermissionDenied and RequestRefused.
+    """
+    if not conf.APP_CLIENTS:
+        raise PermissionDenied(
+            _("No app signs in here, unless TOKENAUTH_APP_CLIENTS is set."), "app_clients_off"
+        )
+    refuse_browser(request)
+    return shown_key(request)
+
+
+def login_of(request: Request) -> Login:
+    """Return what a login says. Raises ValidationError.
 
     What holds the password in plain (a serializer's repr does) is gone before the database is
     asked.
@@ -174,8 +233,13 @@ def login_of(request: Request) -> tuple[str, Masked, bool]:
     fields = LoginSerializer(data=login_fields(request.data))
     fields.is_valid(raise_exception=True)
     found = fields.validated_data
-    username = unicodedata.normalize("NFKC", found["username"])
-    return username, Masked(found["password"]), found["remember"]
+    return Login(
+        unicodedata.normalize("NFKC", found["username"]),
+        Masked(found["password"]),
+        found["remember"],
+        found["client"],
+        found["client_name"],
+    )
 
 
 def login_fields(data: Any) -> Any:

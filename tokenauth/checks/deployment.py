@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
@@ -72,34 +73,57 @@ def former_warnings() -> Iterator[CheckMessage]:
 
 
 def cache_warnings() -> Iterator[CheckMessage]:
-    """Find a cache that loses count of failed logins."""
-    if not any(map(throttling.rate_of, throttling.SCOPES)):
+    """Find a cache that loses count of failed logins, or forgets what was used."""
+    kind = default_cache()
+    if kind is None:
         return
-    weakness = weakness_of(settings.CACHES.get("default", {}).get("BACKEND", ""))
-    if weakness:
+    weakness = weakness_of(kind)
+    if weakness and any(map(throttling.rate_of, throttling.SCOPES)):
         yield CheckWarning(
             f"The default cache {weakness}, so failed logins are hardly limited.",
             hint="Edit CACHES: use Redis or Memcached, which all processes share and which add in "
             "one step. Where something else limits logins, set TOKENAUTH_LOGIN_RATES = None.",
             id="tokenauth.W010",
         )
+    weakness = forgetfulness_of(kind)
+    if weakness and conf.APP_CLIENTS:
+        yield CheckWarning(
+            f"The default cache {weakness}, so a copied DPoP proof can be used again.",
+            hint="Edit CACHES: use Redis or Memcached, which all processes share and which add in "
+            "one step, as TOKENAUTH_APP_CLIENTS needs.",
+            id="tokenauth.W035",
+        )
 
 
-def weakness_of(backend: str) -> str:
-    """Say why a cache is no place for counters; empty if it may be one.
+def default_cache() -> type[BaseCache] | None:
+    """Return the class of the default cache; None where Django says what is wrong with it.
 
     Its class tells: an instance may want a library that is not on the machine that checks.
     """
     try:
-        kind = import_string(backend)
+        kind: type[BaseCache] = import_string(settings.CACHES.get("default", {}).get("BACKEND", ""))
     except ImportError:
-        return ""  # said by Django
+        return None
+    return kind
+
+
+def weakness_of(kind: type[BaseCache]) -> str:
+    """Say why a cache is no place for counters; empty if it may be one."""
+    if issubclass(kind, DummyCache | LocMemCache):
+        return forgetfulness_of(kind)
+    if kind.incr is BaseCache.incr:  # in a database, in files
+        return "reads a number and writes it back, which loses counts under load"
+    return ""
+
+
+def forgetfulness_of(kind: type[BaseCache]) -> str:
+    """Say why a cache is no place for what may be used once; empty if it may be one."""
     if issubclass(kind, DummyCache):
         return "keeps nothing"
     if issubclass(kind, LocMemCache):
         return "is one for each process, and keeps 300 entries unless told otherwise"
-    if kind.incr is BaseCache.incr:  # in a database, in files
-        return "reads a number and writes it back, which loses counts under load"
+    if issubclass(kind, FileBasedCache):
+        return "looks for an entry and then writes it, which lets two through that come at once"
     return ""
 
 

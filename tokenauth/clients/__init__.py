@@ -1,1 +1,1 @@
-"""Who signs in without being a browser."""
+"""Clients that are no browser: apps, and CI jobs."""

@@ -20,8 +20,9 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.generic import FormView
 
 from tokenauth.conf import conf
+from tokenauth.lazy import credentials_of
 from tokenauth.models import AuthSession
-from tokenauth.request.credentials import Credentials, credentials_of
+from tokenauth.request.credentials import Credentials
 from tokenauth.request.django_sessions.following import adopt_now
 from tokenauth.session.endings import is_in_flight
 from tokenauth.shortcuts import sign_in

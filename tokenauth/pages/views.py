@@ -23,7 +23,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.generic import TemplateView, View
 
 from tokenauth.conf import conf
-from tokenauth.request.credentials import credentials_of
+from tokenauth.lazy import credentials_of
 from tokenauth.session.devices import translated
 from tokenauth.shortcuts import revoke_others, revoke_own, sessions_of, sign_in, sign_out
 

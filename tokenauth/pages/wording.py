@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from tokenauth.exceptions import SessionSuspended
+from tokenauth.lazy import find_credentials
 from tokenauth.models import AuthSession
 from tokenauth.request.cookies import Presentation
-from tokenauth.request.credentials import find_credentials
 from tokenauth.session import users
 from tokenauth.session.devices import translated
 from tokenauth.session.endings import RevokeReason, is_in_flight

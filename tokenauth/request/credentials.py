@@ -14,8 +14,6 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import get_user as cached_by_django
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.sessions.backends.base import SessionBase
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
@@ -30,8 +28,9 @@ from tokenauth.session.rotation import Step
 
 from . import cookies
 from .django_sessions import adoption, keys
-from .django_sessions.owner import Owner
+from .django_sessions.owner import Owner, is_ceded
 from .django_sessions.store import BoundStore, bind
+from .header.bearer import bearer_of
 
 #: What a look at a session, or its rotation, came to.
 Outcome = AuthSession | TokenAuthError
@@ -68,7 +67,11 @@ class Credentials:
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
-        self.presented = cookies.Presentation(Secret(request.META.get("HTTP_COOKIE", "")))
+        #: What came in an ``Authorization`` header of ours: then the cookies don't count.
+        self.bearer = bearer_of(request)
+        self.presented: cookies.Presentation = self.bearer or cookies.Presentation(
+            Secret(request.META.get("HTTP_COOKIE", ""))
+        )
         self.arrived_at = time.monotonic()
         self.user: AbstractBaseUser | AnonymousUser = AnonymousUser()
         #: Which threads find out who it is (Django's own code may ask there).
@@ -95,39 +98,23 @@ class Credentials:
 
     def get_user(self) -> AbstractBaseUser | AnonymousUser:
         """Return the person, or Django's AnonymousUser."""
-        if self.is_ceded:
+        if is_ceded(self):
             return cached_by_django(self.request)
         self.resolve()
         return self.user
 
     async def aget_user(self) -> AbstractBaseUser | AnonymousUser:
         """See get_user()."""
-        if self.is_ceded or not self.resolved:
+        if is_ceded(self) or not self.resolved:
             return await sync_to_async(self.get_user)()
         return self.get_user()
 
     def get_session(self) -> AuthSession | None:
         """Return the person's live session."""
-        if self.is_ceded:
+        if is_ceded(self):
             return None
         self.resolve()
         return self.session
-
-    @property
-    def is_ceded(self) -> bool:
-        """Whether another app has put a Django session of its own on the request, or a person.
-
-        Allauth does so for its headless app client, by ``X-Session-Token``: that request speaks for
-        that session alone. Our cookies sign nobody in there, where no CSRF token is asked for.
-        """
-        store = keys.store_of(self.request)
-        if store is self.store or not isinstance(store, SessionBase):
-            return "_cached_user" in self.request.__dict__
-        if self.store is not None and store._session_key == self.store._session_key is not None:
-            # The same data: allauth loads it anew after it has saved.
-            self.store = bind(self.request, Owner(self))
-            return False
-        return True
 
     # Who it is
 
@@ -139,7 +126,17 @@ class Credentials:
         may expire before the view wants to know who is there, when nobody refreshes it any more.
         """
         access = self.presented.access
+        if self.bearer is not None:
+            return False  # an app does that by itself
         return access.expired if access else self.presented.single is not None
+
+    def heed_header(self) -> None:
+        """Let a token in the header do what the header alone can."""
+        access = self.presented.access
+        if access is not None:
+            # No other site can make a browser send it, and the cookies don't count.
+            self.request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]  # Django's own, for its test client
+            self.unknown = access.expired
 
     def accept_late(self) -> None:
         """Let an expired access token count for this request, which was long on its way."""
@@ -170,7 +167,10 @@ class Credentials:
 
     def _find_out(self) -> None:
         access = self.presented.access
-        if access is not None:
+        if self.bearer is not None:
+            self._record(outcome_of(self.bearer.look_up))
+            self.access = access if self.session is not None else None
+        elif access is not None:
             if not self.needs_refresh and self._look_up(access.sid):
                 self.access = access
             if self.to_revoke:
@@ -288,6 +288,15 @@ class Credentials:
         self.access_token, self.access = tokens.issue_access_token(session)
         self.outgoing = session  # last: the claims of a site's own may fail
 
+    def hand_over(self, session: AuthSession) -> tuple[Secret[str], tokens.Claims]:
+        """Sign the request in by a session whose tokens go out in the body: no browser's.
+
+        Returns its access token, and what that says.
+        """
+        self._record(session)
+        raw, self.access = tokens.issue_access_token(session)
+        return raw, self.access
+
     def end(self, reason: str) -> None:
         """End the sessions that this browser presented, and forget its person."""
         if self.adoptable is not None:
@@ -320,24 +329,3 @@ class Credentials:
         self.session = None
         request: Any = self.request
         request.auth_session = None
-
-
-def credentials_of(request: Any) -> Credentials:
-    """Return the credentials of a request, which REST framework may have wrapped.
-
-    Raises ImproperlyConfigured when the middleware is missing.
-    """
-    found = find_credentials(request)
-    if found is None:
-        raise ImproperlyConfigured(
-            "tokenauth needs its middleware. Edit your MIDDLEWARE setting to replace "
-            "'django.contrib.auth.middleware.AuthenticationMiddleware' with "
-            "'tokenauth.middleware.TokenAuthMiddleware'."
-        )
-    return found
-
-
-def find_credentials(request: Any) -> Credentials | None:
-    """Return the credentials of a request; None if no middleware made any."""
-    found: Credentials | None = getattr(getattr(request, "_request", request), "_tokenauth", None)
-    return found

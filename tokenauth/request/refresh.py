@@ -15,13 +15,14 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed
 
 from tokenauth.conf import conf
+from tokenauth.lazy import credentials_of
 from tokenauth.models import AuthSession
 from tokenauth.session import tokens
 from tokenauth.session.rotation import Step
 from tokenauth.session.tokens import Claims
 
 from . import bounce, cookies, loops
-from .credentials import Credentials, credentials_of
+from .credentials import Credentials
 from .origins import (
     allow_origin,
     answer_preflight,

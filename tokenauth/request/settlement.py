@@ -153,10 +153,13 @@ def write(credentials: Credentials, response: HttpResponseBase) -> None:
         set_cookies(credentials, credentials.outgoing, response)
     elif credentials.ended and time.monotonic() - credentials.arrived_at < DELETION_WINDOW:
         delete_cookies(credentials, response)
+    if credentials.bearer is not None:
+        credentials.bearer.finish(response)
     if credentials.store is not None:
         credentials.store.closed = True
     if credentials.accessed:
-        patch_vary_headers(response, ("Cookie",))
+        seen = ("Authorization", "Cookie") if conf.takes_bearer_tokens else ("Cookie",)
+        patch_vary_headers(response, seen)
 
 
 def set_cookies(credentials: Credentials, session: AuthSession, response: HttpResponseBase) -> None:

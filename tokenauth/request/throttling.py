@@ -28,10 +28,9 @@ from rest_framework.exceptions import Throttled
 from rest_framework.throttling import SimpleRateThrottle
 
 from tokenauth.conf import Conf, conf
+from tokenauth.lazy import find_credentials
 from tokenauth.models import AuthSession
 from tokenauth.session import devices
-
-from .credentials import find_credentials
 
 T = TypeVar("T")
 

@@ -7,13 +7,15 @@ import logging
 import time
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from tokenauth.conf import conf
+
+from .jwt.access_claims import BROWSER
 
 if TYPE_CHECKING:
     from ua_parser import Result
@@ -39,6 +41,24 @@ BY_NAME = {"iPhone", "iPad", "iPod"}
 PHONES = {"iOS", "Android", "KaiOS", "Windows Phone", "BlackBerry OS", "Firefox OS"}
 
 
+class Client(NamedTuple):
+    """What a session is of: a browser unless it says otherwise."""
+
+    kind: str = BROWSER
+    name: str = ""
+    #: Of the key that it has to show proof of with each use (RFC 9449).
+    key_thumbprint: str | None = None
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """The columns that say so."""
+        kind, name, thumbprint = self
+        return {"client": kind, "client_name": name, "key_thumbprint": thumbprint}
+
+
+A_BROWSER = Client()
+
+
 def origin_of(request: HttpRequest | None) -> dict[str, str | None]:
     """Return where a request came from and what its client calls itself."""
     meta = request.META if request else {}
@@ -48,14 +68,18 @@ def origin_of(request: HttpRequest | None) -> dict[str, str | None]:
     }
 
 
-def device_of(request: HttpRequest | None, described: str = "") -> dict[str, str | None]:
+def device_of(
+    request: HttpRequest | None, described: str = "", name: str = ""
+) -> dict[str, str | None]:
     """Return the columns that say which device a request came from.
 
     The words are left out when they are those of ``described``, the row's user agent: parsing is
-    slow.
+    slow. A client that has told its ``name`` goes by that.
     """
     columns = origin_of(request)
     agent = str(columns["user_agent"])
+    if name:
+        return columns | {"device": name}
     if agent == described:
         return columns
     return columns | {"device": describe(agent), "device_kind": kind_of(agent)}

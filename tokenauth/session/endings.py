@@ -1,13 +1,14 @@
-"""Why a session ended, and what is told when a token shows up that should not be there."""
+"""End sessions: why, by which statement, and what is told of it."""
 
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
-from django.db import models
+from asgiref.sync import sync_to_async
+from django.db import models, router
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -18,10 +19,11 @@ from tokenauth.exceptions import TokenAuthError
 
 from . import django_sessions
 from .database import prepared
+from .database.batches import batched
+from .database.contention import insist
 
 if TYPE_CHECKING:
     from tokenauth.models import AuthSession
-    from tokenauth.session.transitions import AuthSessionQuerySet
 
 T = TypeVar("T")
 
@@ -38,6 +40,47 @@ class RevokeReason(models.TextChoices):
     MISMATCH = "mismatch", _("not recognised: restored backup, or a leaked key")
     LIMIT = "limit", _("too many devices")
     REPLACED = "replaced", _("signed in again")
+
+
+class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
+    """Sessions, as a set to narrow down or to end."""
+
+    def active(self, now: datetime | None = None) -> Self:
+        """Return the sessions that are neither revoked nor expired."""
+        now = now or timezone.now()
+        return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
+
+    def swap(self, **changes: Any) -> int:
+        """Update the rows that are still as this set describes them; return how many were."""
+        return insist(self.db, partial(self.update, **changes))
+
+    def revoke(self, reason: str, request: HttpRequest | None = None, **changes: Any) -> int:
+        """End these sessions at once, and return how many were still active.
+
+        A session that another process ended in the meantime is neither counted nor signalled.
+        ``changes`` are further columns to write with it.
+        """
+        ids = list(
+            self.using(router.db_for_write(self.model))
+            .active()
+            .order_by()
+            .values_list("pk", flat=True)
+        )
+        return sum(self._revoke_batch(batch, reason, request, changes) for batch in batched(ids))
+
+    def _revoke_batch(
+        self, ids: list[UUID], reason: str, request: HttpRequest | None, changes: dict[str, Any]
+    ) -> int:
+        now = timezone.now()
+        rows = self.model.objects.filter(pk__in=ids)
+        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason, **changes)
+        ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
+        see_off(ended, reason, request)
+        return len(ended)
+
+    async def arevoke(self, reason: str, request: HttpRequest | None = None) -> int:
+        """See revoke()."""
+        return await sync_to_async(self.revoke)(reason, request)
 
 
 def outcome_of(look: Callable[..., T], *args: Any, **kwargs: Any) -> T | TokenAuthError:
@@ -58,7 +101,7 @@ def is_in_flight(reason: str, revoked_at: datetime | None) -> bool:
     return timezone.now() < revoked_at + conf.GRACE_PERIOD
 
 
-def beyond_limit(rows: "AuthSessionQuerySet", session: "AuthSession") -> list[UUID]:
+def beyond_limit(rows: AuthSessionQuerySet, session: "AuthSession") -> list[UUID]:
     """Return the keys of a person's active sessions that a new one makes too many."""
     limit = conf.MAX_SESSIONS_PER_USER
     if not limit:
@@ -68,7 +111,7 @@ def beyond_limit(rows: "AuthSessionQuerySet", session: "AuthSession") -> list[UU
 
 
 def unseen_longest(
-    limit: int, rows: "AuthSessionQuerySet", given: dict[str, Any]
+    limit: int, rows: AuthSessionQuerySet, given: dict[str, Any]
 ) -> models.QuerySet[Any]:
     """Return the keys of what is over the limit, if the new one counts as the last seen."""
     others = rows.active(given["expires_at"]).filter(user=given["user"]).exclude(pk=given["pk"])

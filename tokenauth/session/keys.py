@@ -6,6 +6,7 @@ of a key than its ``kid``.
 """
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from tokenauth.exceptions import InvalidToken, UnknownKey
 from tokenauth.secret import Secret, conceal
 
 from .jwt.form import ACCESS_TOKEN, HS256, Kind, check_form
-from .jwt.jwk import CURVES, WRONG_CURVE, is_of_later, public_members
+from .jwt.jwk import CURVES, WRONG_CURVE, is_of_later, keys_in, public_members
 
 #: In bits: weaker keys can be broken (RFC 7518 §3.3), signatures of longer ones fill the cookie.
 RSA_SIZES = range(2048, 4096 + 1)
@@ -67,6 +68,13 @@ class PublicKey:
         """Return it as a set publishes it (RFC 7517 §4)."""
         words = {"kid": self.kid, "alg": self.alg, "use": "sig"}
         return self.key.as_dict(private=False) | words  # type: ignore[no-any-return]  # the key is Any
+
+    @sensitive_variables()
+    def has_signed(self, raw: Secret[str]) -> bool:
+        """Tell whether it has signed a JWT; of which joserfc reads headers up to 512 bytes only."""
+        signed, _, end = raw.reveal().encode().rpartition(b".")
+        verify = jws.JWSRegistry.algorithms[self.alg].verify
+        return bool(quietly(lambda: verify(signed, urlsafe_b64decode(end + b"=="), self.key)))
 
 
 class KeySet:
@@ -152,14 +160,6 @@ class KeySet:
         if header.get("alg") != key.alg:
             raise InvalidToken("not the algorithm of its key")
         return key
-
-
-def keys_in(document: Any) -> list[Any]:
-    """Return the entries of a key set; raise ValueError if it is none."""
-    keys = document.get("keys") if isinstance(document, Mapping) else None
-    if not isinstance(keys, list):
-        raise ValueError("This is no key set: it has no list 'keys'.")
-    return keys
 
 
 def read_jwk(jwk: Any) -> PublicKey:

@@ -29,7 +29,15 @@ from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken
 from tokenauth.secret import Masked, Secret
 
-from .jwt.access_claims import BROWSER, MAX_ROTATION, check_access_claims, issuer, told_to_others
+from .jwt.access_claims import (
+    APP,
+    BROWSER,
+    CI,
+    MAX_ROTATION,
+    check_access_claims,
+    issuer,
+    told_to_others,
+)
 from .jwt.claims import Claims, RefreshTokenState, epoch
 from .jwt.form import HS256, check_form
 from .jwt.site_claims import check_size, claims_of_site
@@ -41,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_ROTATION",
     "AccessToken",
+    "BearerAccessToken",
+    "BearerRefreshToken",
     "Claims",
     "RefreshToken",
     "TokenMixin",
@@ -49,6 +59,7 @@ __all__ = [
     "epoch",
     "hash_token",
     "issue_access_token",
+    "kinds_of",
     "make_refresh_token",
     "remake_refresh_token",
     "secret_keys",
@@ -169,26 +180,24 @@ def verified(kind: Any, raw: str, secret: str | bytes) -> Claims:
 
 @lru_cache(maxsize=4096)
 @sensitive_variables()
-def verified_by_key(keys: "SigningKeys", raw: str, issuer: str) -> Claims:
-    """Return the claims of a cookie's access token that one of the site's keys has signed.
+def verified_by_key(kind: Any, keys: "SigningKeys", raw: str, issuer: str) -> Claims:
+    """Return the claims of an access token that one of the site's keys has signed.
 
-    Another client's counts in a header alone. Raises InvalidToken. See ``verified``.
+    Raises InvalidToken. See ``verified``.
     """
-    payload = check_access_claims(keys.public.verify(Secret(raw)), issuer, issuer)
-    if payload["client_id"] != BROWSER:
-        raise InvalidToken("not of a browser")
+    payload = check_access_claims(
+        keys.public.verify(Secret(raw)), issuer, issuer, asks_for_proof=BROWSER not in kind.clients
+    )
+    if payload["client_id"] not in kind.clients:
+        raise InvalidToken("of another kind of client")
     return Claims(UUID(payload["sid"]), payload["rot"], payload["iat"], payload["exp"])
-
-
-def read_by_key(keys: "SigningKeys", raw: Secret[str]) -> Claims:
-    """See ``AccessToken.read``."""
-    return verified_by_key(keys, Masked(raw.reveal()), issuer())
 
 
 class AccessToken(TokenMixin, simplejwt.AccessToken):
     """Signed, good for minutes, sent with every request."""
 
     token_type = "tokenauth_access"  # noqa: S105  # a name, no password
+    clients = frozenset([BROWSER])
 
     @classmethod
     def read(cls, raw: Secret[str]) -> Claims:
@@ -200,20 +209,45 @@ class AccessToken(TokenMixin, simplejwt.AccessToken):
         if keys is None:
             return super().read(raw)
         if not keys.verifies_hs256:
-            return read_by_key(keys, raw)
+            return cls.read_by_key(keys, raw)
         # What signs now, first: most tokens that come are of today, and trying is what takes time.
-        by_key, by_secret = partial(read_by_key, keys), super().read
+        by_key, by_secret = partial(cls.read_by_key, keys), super().read
         first, second = (by_secret, by_key) if keys.uses_hs256_first else (by_key, by_secret)
         try:
             return first(raw)
         except InvalidToken:
             return second(raw)
 
+    @classmethod
+    def read_by_key(cls, keys: "SigningKeys", raw: Secret[str]) -> Claims:
+        """See read()."""
+        kind: Any = cls
+        return verified_by_key(kind, keys, Masked(raw.reveal()), issuer())
+
 
 class RefreshToken(TokenMixin, simplejwt.RefreshToken):  # type: ignore[misc]  # simplejwt contradicts itself
     """Single use, good for weeks, sent to the auth URLs only."""
 
     token_type = "tokenauth_refresh"  # noqa: S105  # a name, no password
+
+
+class BearerAccessToken(AccessToken):
+    """The access token of a client that is no browser: a cookie's does not pass for it."""
+
+    token_type = "tokenauth_bearer_access"  # noqa: S105  # a name, no password
+    clients = frozenset([APP, CI])
+
+
+class BearerRefreshToken(RefreshToken):
+    """The refresh token of such a client."""
+
+    token_type = "tokenauth_bearer_refresh"  # noqa: S105  # a name, no password
+
+
+def kinds_of(client: str) -> tuple[type[AccessToken], type[RefreshToken]]:
+    """Return which access and refresh tokens the sessions of a client have."""
+    is_browser = client == BROWSER
+    return (AccessToken, RefreshToken) if is_browser else (BearerAccessToken, BearerRefreshToken)
 
 
 def hash_token(raw: Secret[str]) -> Masked:
@@ -243,7 +277,7 @@ def sign_access_token(session: RefreshTokenState, claims: Claims) -> Secret[str]
     """
     keys, jti = signing_keys(), uuid4().hex
     if keys is None or keys.uses_hs256_first:
-        return AccessToken.issue(secret_keys()[0], claims, jti)
+        return kinds_of(session.client)[0].issue(secret_keys()[0], claims, jti)
     payload = told_to_others(session, claims) | {"jti": jti} | claims_of_site(session)
     raw = keys.sign(payload)
     check_size(raw, payload)
@@ -260,7 +294,7 @@ def make_refresh_token(session: RefreshTokenState, secret: Secret[str | bytes]) 
     claims = Claims(session.id, session.rotation, iat, exp)
     seed = f"{session.id}.{session.rotation}.{iat}.{session.rotated_at.microsecond}"
     jti = salted_hmac("tokenauth.jti", seed, secret=secret.reveal(), algorithm="sha256").hexdigest()
-    return RefreshToken.issue(secret, claims, jti)
+    return kinds_of(session.client)[1].issue(secret, claims, jti)
 
 
 def remake_refresh_token(session: RefreshTokenState) -> Secret[str]:

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -21,13 +21,14 @@ from django.views.decorators.debug import sensitive_variables
 from tokenauth import signals
 from tokenauth.conf import conf
 from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
-from tokenauth.secret import Secret, conceal
+from tokenauth.secret import Masked, Secret, conceal
 
 from . import devices, django_sessions, endings, tokens, users
 from .database import prepared
 from .database.batches import batched
 from .database.contention import insist, run_apart
-from .endings import RevokeReason
+from .endings import AuthSessionQuerySet, RevokeReason
+from .jwt.access_claims import BROWSER, CI
 from .rotation import Step, decide
 
 if TYPE_CHECKING:
@@ -37,45 +38,13 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 
 
-class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
-    """Sessions, as a set to narrow down or to end."""
+class Brought(NamedTuple):
+    """What a client brings to have its refresh token replaced."""
 
-    def active(self, now: datetime | None = None) -> Self:
-        """Return the sessions that are neither revoked nor expired."""
-        now = now or timezone.now()
-        return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
-
-    def swap(self, **changes: Any) -> int:
-        """Update the rows that are still as this set describes them; return how many were."""
-        return insist(self.db, partial(self.update, **changes))
-
-    def revoke(self, reason: str, request: HttpRequest | None = None, **changes: Any) -> int:
-        """End these sessions at once, and return how many were still active.
-
-        A session that another process ended in the meantime is neither counted nor signalled.
-        ``changes`` are further columns to write with it.
-        """
-        ids = list(
-            self.using(router.db_for_write(self.model))
-            .active()
-            .order_by()
-            .values_list("pk", flat=True)
-        )
-        return sum(self._revoke_batch(batch, reason, request, changes) for batch in batched(ids))
-
-    def _revoke_batch(
-        self, ids: list[UUID], reason: str, request: HttpRequest | None, changes: dict[str, Any]
-    ) -> int:
-        now = timezone.now()
-        rows = self.model.objects.filter(pk__in=ids)
-        rows.filter(revoked_at__isnull=True).swap(revoked_at=now, revoke_reason=reason, **changes)
-        ended = list(rows.filter(revoked_at=now, revoke_reason=reason))
-        endings.see_off(ended, reason, request)
-        return len(ended)
-
-    async def arevoke(self, reason: str, request: HttpRequest | None = None) -> int:
-        """See revoke()."""
-        return await sync_to_async(self.revoke)(reason, request)
+    claims: tokens.Claims
+    token_hash: Masked
+    key_thumbprint: str | None
+    since: int | None
 
 
 class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # type: ignore[misc]  # django-stubs cannot subclass the call
@@ -98,20 +67,21 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         adopted_from: str | None = None,
         django_session: str | None = None,
         replaces: Collection[UUID] = (),
+        client: devices.Client = devices.A_BROWSER,
     ) -> "AuthSession":
         """Sign a person in: store a new session and return it.
 
         ``persistent`` False ends it with the browser. ``backend`` is the dotted path of the
         authentication backend that vouches for the user (default: the one that ``authenticate``
         noted on the user, or the only one there is). ``ends_at`` shortens its absolute lifetime.
-        ``django_session`` is the key of the Django session that belongs to it from now on.
-        ``replaces`` are sessions that end with this: those that the same browser had before.
+        ``django_session`` is the key of the Django session that belongs to it from now on,
+        ``client`` what it is of if not of a browser. ``replaces`` are sessions that end with this:
+        those that the same browser had before.
 
         Raises ValueError when there are several backends to choose from.
         """
-        now = timezone.now()
+        now, backend = timezone.now(), backend or users.backend_of(user)
         end = now + conf.SESSION_LIFETIME
-        backend = backend or users.backend_of(user)
         session: AuthSession = self.model(
             user_id=user.pk,
             backend=backend,
@@ -125,16 +95,25 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
             persistent=persistent,
             adopted_from=adopted_from,
             django_session=django_session,
-            **devices.device_of(request),
+            **client.columns,
+            **devices.device_of(request, name=client.name),
         )
         session.expires_at = session.idle_end(now)
         session.set_refresh_token()
         prepared.insert(session, router.db_for_write(self.model))
         session.set_user(user)
-        if not self._replace(replaces, session, request):
-            self._enforce_limit(session, request)
+        self._make_room(replaces, session, request)
         signals.session_started.send_robust(sender=self.model, session=session, request=request)
         return session
+
+    def _make_room(
+        self, replaces: Collection[UUID], session: "AuthSession", request: HttpRequest | None
+    ) -> None:
+        """End what a session replaces, and what is one too many with it."""
+        has_room = self._replace(replaces, session, request)
+        # The jobs of a night are no devices: they end by themselves, and shut nobody out.
+        if not has_room and session.client != CI:
+            self._enforce_limit(session, request)
 
     def _replace(
         self, sids: Collection[UUID], session: "AuthSession", request: HttpRequest | None
@@ -207,28 +186,31 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         request: HttpRequest | None = None,
         *,
         since: int | None = None,
+        client: str = BROWSER,
+        key_thumbprint: str | None = None,
     ) -> "AuthSession":
         """Spend a refresh token, and return its session with ``step`` saying what was done.
 
         The session's tokens are made from it (``AuthSession.refresh_token``). ``since``: see
-        ``rotation.decide``.
+        ``rotation.decide``. ``client`` is who brings the token, ``key_thumbprint`` the key of which
+        they have shown proof: another's token is invalid.
 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
         TokenReused and TokenMismatched when this very token ended the session.
         """
         raw_token = conceal(raw_token)
         alias = router.db_for_write(self.model)
-        return run_apart(alias, partial(self._rotate, raw_token, request, since))
-
-    def _rotate(
-        self, raw_token: Secret[str], request: HttpRequest | None, since: int | None
-    ) -> "AuthSession":
-        claims = tokens.RefreshToken.read(raw_token)
+        claims = tokens.kinds_of(client)[1].read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
-        token_hash = tokens.hash_token(raw_token)
+        brought = Brought(claims, tokens.hash_token(raw_token), key_thumbprint, since)
+        return run_apart(alias, partial(self._rotate, brought, request))
+
+    def _rotate(self, brought: "Brought", request: HttpRequest | None) -> "AuthSession":
+        claims, token_hash, key_thumbprint, since = brought
         for _attempt in range(ATTEMPTS):
             session = self.look_up(claims.sid)
+            session.check_key(key_thumbprint)
             step = decide(
                 session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD, since=since
             )
@@ -254,7 +236,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
     def _advance(self, session: "AuthSession", request: HttpRequest | None) -> "AuthSession | None":
         now = timezone.now()
         changes: dict[str, Any] = {}
-        changes |= devices.device_of(request, session.user_agent) if request else {}
+        if request:
+            changes |= devices.device_of(request, session.user_agent, session.client_name)
         changes |= {"rotation": session.rotation + 1, "confirmed": False}
         changes |= dict.fromkeys(["rotated_at", "issued_at", "last_seen_at"], now)
         changes["expires_at"] = session.idle_end(now)

@@ -9,9 +9,11 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch
 from django.views.decorators.debug import sensitive_variables
 
-from tokenauth.request.credentials import Credentials, credentials_of, find_credentials
+from tokenauth.lazy import credentials_of, find_credentials
+from tokenauth.request.credentials import Credentials
 from tokenauth.request.django_sessions.adoption import is_replayable
 from tokenauth.request.django_sessions.keys import store_of
+from tokenauth.request.django_sessions.owner import is_ceded
 
 from .interrupted import Interrupted, pack, unpack
 
@@ -35,7 +37,7 @@ def on_step(request: Any, user: Any, **kwargs: Any) -> None:
     session goes over to it: a copy of the jar, which has the one before, gains nothing.
     """
     credentials = find_credentials(request)
-    if credentials is None or credentials.is_ceded or not kwargs.get("reauthenticated"):
+    if credentials is None or is_ceded(credentials) or not kwargs.get("reauthenticated"):
         return
     if credentials.get_user() == user:
         credentials.proved_again = credentials.session or credentials.adoptable

@@ -13,7 +13,7 @@ from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.session import django_sessions
 from tokenauth.session.database.contention import insist
-from tokenauth.session.transitions import AuthSessionQuerySet
+from tokenauth.session.endings import AuthSessionQuerySet
 
 
 class Command(BaseCommand):

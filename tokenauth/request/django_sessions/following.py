@@ -28,6 +28,8 @@ def follow_django(credentials: "Credentials") -> None:
     """Do what Django's ``login()``, ``logout()`` or an old session of Django's asks for."""
     if is_signed_out(credentials):
         credentials.end(RevokeReason.LOGOUT)
+    elif credentials.bearer is not None:
+        return  # what an app does, or proves, gives it no browser's session
     elif credentials.signed_in is not None:
         follow_login(credentials, credentials.signed_in)
     elif is_proved_again(credentials):

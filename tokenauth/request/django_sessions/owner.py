@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
 
 from tokenauth.models import AuthSession
 
 from . import adoption, keys
-from .store import Verdict
+from .store import Verdict, bind
 
 if TYPE_CHECKING:
     from tokenauth.request.credentials import Credentials
@@ -67,3 +68,20 @@ class Owner:
     def outlives_browser(self) -> bool | None:
         """Tell whether the sign-in outlives the browser; None for nobody."""
         return self.credentials.session.persistent if self.credentials.session else None
+
+
+def is_ceded(credentials: "Credentials") -> bool:
+    """Tell whether another app has put a Django session of its own on the request, or a person.
+
+    Allauth does so for its headless app client, by ``X-Session-Token``: that request speaks for
+    that session alone. Our cookies sign nobody in there, where no CSRF token is asked for.
+    """
+    store = keys.store_of(credentials.request)
+    if store is credentials.store or not isinstance(store, SessionBase):
+        return "_cached_user" in credentials.request.__dict__
+    ours = credentials.store
+    if ours is not None and store._session_key == ours._session_key is not None:
+        # The same data: allauth loads it anew after it has saved.
+        credentials.store = bind(credentials.request, Owner(credentials))
+        return False
+    return True

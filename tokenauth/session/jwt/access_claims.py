@@ -15,8 +15,9 @@ from tokenauth.exceptions import InvalidToken
 
 from .claims import Claims, epoch
 
-#: The ``client_id`` of an access token in a cookie.
-BROWSER = "browser"
+#: Whose a session is, and the ``client_id`` of its access token: that of a browser counts in a
+#: cookie alone, the others' in an ``Authorization`` header alone.
+BROWSER, APP, CI = "browser", "app", "ci"
 #: ``rotation`` is a PositiveIntegerField; no session gets near it.
 MAX_ROTATION = 2**31 - 1
 
@@ -69,12 +70,15 @@ OPTIONAL = {"auth_time"}
 RESERVED = {*CLAIMS, "nbf", "cnf", "jkt", "token_type"}
 
 
-def check_access_claims(payload: Mapping[str, Any], issuer: str, audience: str) -> dict[str, Any]:
+def check_access_claims(
+    payload: Mapping[str, Any], issuer: str, audience: str, *, asks_for_proof: bool = False
+) -> dict[str, Any]:
     """Return the claims of a payload whose signature is good.
 
     ``issuer`` must be its ``iss`` to the letter, ``audience`` one of its ``aud``. Whether it is
     expired is for the caller to judge: an expired one is how the server knows what to refresh. So
-    is whether its ``client_id`` may come this way.
+    is whether its ``client_id`` may come this way, and whoever takes tokens that are bound to a key
+    (RFC 7800) ``asks_for_proof`` of it.
 
     Raises InvalidToken.
     """
@@ -89,8 +93,7 @@ def check_access_claims(payload: Mapping[str, Any], issuer: str, audience: str) 
     accepted = [payload["aud"]] if isinstance(payload["aud"], str) else payload["aud"]
     if audience not in accepted:
         raise InvalidToken("for another audience")
-    if "cnf" in payload:
-        # It is bound to a key (RFC 7800), and nobody here asks for the proof.
+    if "cnf" in payload and not asks_for_proof:
         raise InvalidToken("bound to a key")
     return dict(payload)
 
@@ -114,7 +117,7 @@ def told_to_others(session: Any, claims: Claims) -> dict[str, Any]:
         "iss": issuer(),
         "aud": audience(),
         "sub": str(session.user_id),
-        "client_id": BROWSER,
+        "client_id": session.client,
         "iat": claims.iat,
         "exp": claims.exp,
         "sid": str(claims.sid),
@@ -122,4 +125,6 @@ def told_to_others(session: Any, claims: Claims) -> dict[str, Any]:
     }
     if session.authenticated_at is not None:
         told["auth_time"] = epoch(session.authenticated_at)
+    if session.key_thumbprint:
+        told["cnf"] = {"jkt": str(session.key_thumbprint)}  # RFC 9449 §6.1
     return told

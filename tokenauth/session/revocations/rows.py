@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from tokenauth.conf import conf
 from tokenauth.models import AuthSession
+from tokenauth.session.endings import AuthSessionQuerySet
 from tokenauth.session.tokens import epoch
-from tokenauth.session.transitions import AuthSessionQuerySet
 from tokenauth.session.users import is_suspended
 
 from .telling import SLACK

@@ -1,0 +1,1 @@
+"""What a client that is no browser sends in headers."""
