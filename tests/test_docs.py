@@ -56,6 +56,7 @@ CANNOT_RUN = {
     ("README.md", ""): "parts of a project: test_the_readme_installs",
     ("docs/how-to/allauth.md", ""): "parts of a project: test_the_allauth_page_installs",
     ("docs/how-to/websockets.md", "asgi"): "part of a project: test_sockets.py runs it",
+    ("docs/how-to/ci.md", ""): "parts of a project: test_ci_page.py runs them",
     ("docs/how-to/cors.md", "INSTALLED_APPS"): "“...” stands for a site's own, and corsheaders",
     (
         "docs/how-to/fastapi.md",

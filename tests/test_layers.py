@@ -23,13 +23,14 @@ FLOORS = [
     ],
     ["models", "dpop: addresses nonces reading proving"],
     ["session.revocations: stream telling rows publishing doors"],
+    ["resource.keys: fetching verifying published"],
     ["request.jar: places presentation"],
     ["request.header: bearer"],
     [
         "request.django_sessions: store keys adoption owner signals following",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
-    ["clients: parameters answers proofs grants"],
+    ["clients: parameters answers proofs entries jobs issuers assertions grants"],
     ["sockets: connection handshake looking telling registry doors"],
     ["middleware authentication shortcuts channels"],
     ["stepup: recency challenges interrupted allauths"],
@@ -49,10 +50,7 @@ FLOORS = [
         "templatetags: tokenauth",
         "management.commands: tokenauth_clear tokenauth_key tokenauth_revoke",
     ],
-    [
-        "resource.keys: fetching verifying published",
-        "resource: revocations users credentials expiry middleware authentication checks apps",
-    ],
+    ["resource: revocations users credentials expiry middleware authentication checks apps"],
 ]
 #: Nothing in here touches the ORM or a person.
 PURE = {
@@ -62,6 +60,7 @@ PURE = {
     *("session.jwt.form", "session.jwt.jwk", "session.jwt.claims", "session.jwt.access_claims"),
     *("session.revocations.stream", "resource.revocations", "sockets.connection"),
     *("stepup.recency", "dpop.addresses", "dpop.nonces", "dpop.reading"),
+    *("clients.entries", "clients.jobs"),
 }
 
 

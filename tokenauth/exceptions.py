@@ -7,6 +7,7 @@
           + UnknownKey          … or its key is not known here, not yet perhaps
       + InvalidProof          nobody proved to hold the key of what they bring: nothing changes
           + NonceNeeded         … but may do so, with the nonce that they are told
+      + Unavailable           nobody can say now: nothing changes
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
       + SessionEnded          its session is over: the browser's cookies may go
@@ -31,6 +32,10 @@ class InvalidToken(TokenAuthError):  # noqa: N818  # named for the state, like D
 
 class UnknownKey(InvalidToken):
     """The token names a key that is not in the set: one that is new, or nobody's."""
+
+
+class Unavailable(TokenAuthError):  # noqa: N818  # the same
+    """Nobody can say now whether a token counts."""
 
 
 class InvalidProof(TokenAuthError):  # noqa: N818  # the same

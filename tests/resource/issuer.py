@@ -82,6 +82,19 @@ def drip(handler: Handler) -> None:
             handler.wfile.write(b" ")
 
 
+class Clock:
+    """The monotonic clock, which a test sets forward; sockets and threads have their own."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def shift(self, seconds: float) -> None:
+        self.ahead += seconds
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
 @contextmanager
 def issuer() -> Iterator[Issuer]:
     """Run one until the block ends."""

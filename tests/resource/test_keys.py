@@ -3,16 +3,28 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from tests.resource import AUDIENCE, ISSUER, JWKS, KEYS, new_keys, token
-from tests.resource.issuer import PATH, drip, hang, issuer, nobody, publish, reply, until
+from tests.resource.issuer import (
+    PATH,
+    Clock,
+    drip,
+    hang,
+    issuer,
+    nobody,
+    publish,
+    reply,
+    until,
+)
 from tokenauth.exceptions import InvalidToken, UnknownKey
 from tokenauth.resource.credentials import Unavailable, verified
 from tokenauth.resource.keys import fetching, published
 from tokenauth.resource.keys.fetching import FetchError, fetch
 from tokenauth.resource.keys.published import PublishedKeys
+from tokenauth.resource.keys.verifying import Verifier
 from tokenauth.secret import Secret
 
 HUGE = b'{"keys": [' + b" " * fetching.MAX_BYTES + b"]}"
@@ -22,19 +34,6 @@ HUGE = b'{"keys": [' + b" " * fetching.MAX_BYTES + b"]}"
 def server():
     with issuer() as running:
         yield running
-
-
-class Clock:
-    """The monotonic clock, which a test sets forward; sockets and threads have their own."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def shift(self, seconds):
-        self.ahead += seconds
-
-    def monotonic(self):
-        return time.monotonic() + self.ahead
 
 
 @pytest.fixture
@@ -48,7 +47,8 @@ def clock(monkeypatch):
 @pytest.fixture
 def keys(server, clock):
     """What a resource server has of this issuer: nothing yet."""
-    return PublishedKeys(server.origin + PATH, ISSUER, AUDIENCE)
+    read = partial(Verifier.from_jwks, issuer=ISSUER, audience=AUDIENCE)
+    return PublishedKeys(server.origin + PATH, read)
 
 
 def subject(keys, raw):

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib.util import find_spec
 from itertools import chain
 from typing import Any
 
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 
+from tokenauth.clients.entries import flaw_of as flaw_of_trust
 from tokenauth.conf import Conf, conf
 from tokenauth.request import cookies, throttling
 from tokenauth.request.django_sessions.adoption import is_replayable
 from tokenauth.request.origins import is_origin
 from tokenauth.session.django_sessions import engine
 
-from .names import name_errors
+from .names import flaw_of_function, name_errors
 from .settings import SAMESITE, cookie_name_errors, flaw_of, seconds, type_errors, unknown_names
 
 
@@ -24,7 +26,10 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     impossible = list(value_errors())
     if impossible:
         return [*unknown_names(), *impossible]
-    together = (lifetime_errors(), cookie_errors(), former_warnings(), adoption_warnings())
+    together = (
+        *(lifetime_errors(), cookie_errors(), former_warnings(), adoption_warnings()),
+        trust_errors(),
+    )
     return [*unknown_names(), *name_errors(), *chain.from_iterable(together)]
 
 
@@ -176,3 +181,39 @@ def adoption_warnings() -> Iterator[CheckMessage]:
             hint="Set TOKENAUTH_ADOPT_DJANGO_SESSIONS = False; people sign in once more.",
             id="tokenauth.W003",
         )
+
+
+def trust_errors() -> Iterator[CheckMessage]:
+    """Find trusted issuers whose jobs could not sign in, or in whose place anybody could."""
+    if conf.TRUSTED_ISSUERS and find_spec("joserfc") is None:
+        yield Error(
+            "TOKENAUTH_TRUSTED_ISSUERS needs joserfc, which is not installed.",
+            hint="Run pip install 'django-tokenauth[keys]', or remove TOKENAUTH_TRUSTED_ISSUERS.",
+            id="tokenauth.E045",
+        )
+    for issuer, entry in conf.TRUSTED_ISSUERS.items():
+        flaw = flaw_of_trust(issuer, entry)
+        if flaw:
+            yield Error(
+                f"TOKENAUTH_TRUSTED_ISSUERS: {issuer!r} {flaw}.",
+                hint="Edit TOKENAUTH_TRUSTED_ISSUERS: it takes, by each issuer's https URL to the "
+                "letter as its tokens have it in 'iss' (mostly without a slash at the end), a dict "
+                "of texts: 'audience' and 'user', and if you like 'name' and 'jwks_url'.",
+                id="tokenauth.E046",
+            )
+        else:
+            yield from function_errors(issuer, entry)
+
+
+def function_errors(issuer: str, entry: dict[str, Any]) -> Iterator[CheckMessage]:
+    """Find functions for jobs that can't be called: none could sign in."""
+    for name in ("user", "name"):
+        flaw = flaw_of_function(entry[name]) if name in entry else ""
+        if flaw:
+            yield Error(
+                f"TOKENAUTH_TRUSTED_ISSUERS: {name!r} of {issuer!r} {flaw}.",
+                hint="Edit TOKENAUTH_TRUSTED_ISSUERS: 'user' takes the dotted path of a function, "
+                "which is given a token's claims and returns a user, or None; 'name' that of one "
+                "which returns a text.",
+                id="tokenauth.E047",
+            )

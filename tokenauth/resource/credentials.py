@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import InvalidToken, TokenAuthError, UnknownKey
+from tokenauth.exceptions import InvalidToken, Unavailable, UnknownKey
 from tokenauth.lazy import Lazy
 from tokenauth.request import cookies
 from tokenauth.secret import Secret
@@ -24,6 +24,7 @@ from tokenauth.session.jwt.form import MAX_COOKIE, check_form
 
 from . import revocations
 from .keys.published import Source, source
+from .keys.verifying import Verifier
 from .users import ResourceUser, user_of
 
 Claims = Mapping[str, Any]
@@ -46,15 +47,11 @@ def in_a_thread(block: Callable[[], Any]) -> Step:
     return Step(block, sync_to_async(block))
 
 
-class Unavailable(TokenAuthError):  # noqa: N818  # named for the state, like Django's own
-    """Nobody can say now whether a token counts."""
-
-
 class Arrangement(NamedTuple):
     """What the settings come to: read once, because each request needs it."""
 
     cookie: str
-    keys: Source
+    keys: Source[Verifier]
     told: revocations.Revocations | None
     #: Whether a function of the site's own says who a person is: it may ask a database.
     finds_people: bool
@@ -194,7 +191,7 @@ def bearer_of(request: HttpRequest) -> Secret[str] | None:
     return Secret(token.strip()) if scheme.lower() == "bearer" else None
 
 
-def verified(keys: Source, raw: Secret[str]) -> Flow[Claims]:
+def verified(keys: Source[Verifier], raw: Secret[str]) -> Flow[Claims]:
     """Return what a genuine token says; yield what has to be waited for.
 
     Raises InvalidToken, and Unavailable where there are no keys.

@@ -9,10 +9,11 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import add_never_cache_headers
 
+from tokenauth.exceptions import Unavailable
 from tokenauth.request import bounce, loops
 
 from . import expiry
-from .credentials import Credentials, Flow, Unavailable, in_a_thread
+from .credentials import Credentials, Flow, in_a_thread
 
 
 class ResourceServerMiddleware(AuthenticationMiddleware):

@@ -1,4 +1,4 @@
-"""Sign access tokens with a private key, verify them with public ones (RFC 7515, 7517, 9068).
+"""Sign access tokens with a private key, verify tokens with public ones (RFC 7515, 7517, 9068).
 
 The only module that touches joserfc, and imported only where a site has keys. A key verifies under
 its own algorithm alone, whatever a token's header says (RFC 8725 §3.1, §3.2). No message tells more
@@ -21,15 +21,14 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from tokenauth.exceptions import InvalidToken, UnknownKey
 from tokenauth.secret import Secret, conceal
 
-from .jwt.form import HS256, MAX_COOKIE, check_form
-from .jwt.jwk import CURVES, WRONG_CURVE, is_of_later, public_members
+from .jwt.form import ACCESS_TOKEN, HS256, Kind, check_form
+from .jwt.jwk import CURVES, WRONG_CURVE, is_of_later, keys_in, public_members
 
 #: In bits: weaker keys can be broken (RFC 7518 §3.3), signatures of longer ones fill the cookie.
 RSA_SIZES = range(2048, 4096 + 1)
 KINDS: dict[str, Any] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 #: Headers that bring a key, or the address of one (RFC 8725 §3.10), or change the rules.
 REFUSED = {"jku", "jwk", "x5u", "x5c", "crit", "b64"}
-TYPES = {"at+jwt", "application/at+jwt"}
 #: What joserfc and cryptography raise over a key or a token that they cannot read.
 UNREADABLE = (JoseError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, RecursionError)
 
@@ -99,10 +98,7 @@ class KeySet:
 
         Raises ValueError, which says what is wrong, and with which key.
         """
-        keys = document.get("keys") if isinstance(document, Mapping) else None
-        if not isinstance(keys, list):
-            raise ValueError("This is no key set: it has no list 'keys'.")
-        known = [read_jwk(key) for key in keys if not is_of_later(key)]
+        known = [read_jwk(key) for key in keys_in(document) if not is_of_later(key)]
         if not known:
             raise ValueError("The key set has no key that could verify.")
         return cls(known)
@@ -121,24 +117,24 @@ class KeySet:
         """Return the set as it is published: the public parts alone."""
         return {"keys": [key.as_jwk() for key in self._keys.values()]}
 
-    def verify(self, raw: Secret[str]) -> dict[str, Any]:
-        """Return the payload of an access token that one of the keys has signed.
+    def verify(self, raw: Secret[str], kind: Kind = ACCESS_TOKEN) -> dict[str, Any]:
+        """Return the payload of a token of this kind that one of the keys has signed.
 
         Its claims are still to be judged.
 
         Raises InvalidToken, and UnknownKey when it names none of the keys.
         """
-        check_form(raw, MAX_COOKIE)
-        payload = self._payload_of(raw)
+        check_form(raw, kind.longest)
+        payload = self._payload_of(raw, kind)
         if not isinstance(payload, dict):
             raise InvalidToken("not signed by any of the keys")
         return payload
 
     @sensitive_variables()
-    def _payload_of(self, raw: Secret[str]) -> Any:
+    def _payload_of(self, raw: Secret[str], kind: Kind) -> Any:
         try:
             token = jws.extract_compact(raw.reveal().encode())
-            key = self._key_for(token.headers())
+            key = self._key_for(token.headers(), kind)
             registry = jws.JWSRegistry(algorithms=[key.alg], strict_check_header=False)
             if jws.validate_compact(token, key.key, registry=registry):
                 return json.loads(token.payload)
@@ -146,15 +142,15 @@ class KeySet:
             pass
         return None
 
-    def _key_for(self, header: Any) -> PublicKey:
+    def _key_for(self, header: Any, kind: Kind) -> PublicKey:
         """Return the key that a header names, if the token says what the key allows.
 
         RFC 9068 §4 (``typ``), RFC 8725 §3.1 (``alg``), §3.10, §3.11.
         """
         if not isinstance(header, dict) or REFUSED & set(header):
             raise InvalidToken("a header that is not accepted")
-        if str(header.get("typ")).lower() not in TYPES:
-            raise InvalidToken("not typed as an access token")
+        if str(header.get("typ", "")).lower().removeprefix("application/") not in kind.types:
+            raise InvalidToken(f"not typed as {kind.name}")
         kid = header.get("kid")
         if not isinstance(kid, str):
             raise InvalidToken("names no key")

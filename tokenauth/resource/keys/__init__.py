@@ -1,1 +1,1 @@
-"""The authorization server's public keys: where they come from, and what they say of a token."""
+"""Public keys of a server that signs tokens: where they come from, and what they verify."""

@@ -1,4 +1,4 @@
-"""Have the authorization server's keys at hand, whatever becomes of it.
+"""Have the keys of a server that signs tokens at hand, whatever becomes of it.
 
 They are fetched in a thread of their own. A request waits for it only where it can't be answered
 otherwise (there are no keys yet, or its token names one that is not known here), all at the same
@@ -8,18 +8,23 @@ go on counting, for a day.
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from json import JSONDecodeError, loads
 from os import PathLike
 from pathlib import Path
 from threading import Lock, Semaphore, Thread, current_thread
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from tokenauth.conf import conf
-from tokenauth.session.keys import KeySet
 
 from .fetching import TIMEOUT, UNCHANGED, Answer, FetchError, fetch
 from .verifying import Verifier
+
+#: What verifies tokens.
+V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 log = logging.getLogger("tokenauth.resource")
 
@@ -58,10 +63,10 @@ class Flight:
         self.seats.release()
 
 
-class Source(Protocol):
+class Source(Protocol[V_co]):
     """Where keys come from."""
 
-    def verifier(self) -> Verifier | None:
+    def verifier(self) -> V_co | None:
         """Return what verifies tokens now; None if there are no keys."""
 
     def flight(self) -> Flight | None:
@@ -76,7 +81,7 @@ class GivenKeys:
 
     def __init__(self, given: Any, issuer: str, audience: str) -> None:
         document = given if isinstance(given, dict) else read_file(given)
-        self._verifier = Verifier(KeySet.from_jwks(document), issuer, audience)
+        self._verifier = Verifier.from_jwks(document, issuer, audience)
 
     def verifier(self) -> Verifier:
         return self._verifier
@@ -85,14 +90,17 @@ class GivenKeys:
         return None
 
 
-class PublishedKeys:
-    """The keys that a server publishes, as they were when last fetched."""
+class PublishedKeys(Generic[V]):
+    """The keys that a server publishes, as they were when last fetched.
 
-    def __init__(self, url: str, issuer: str, audience: str) -> None:
-        self.url, self._names = url, (issuer, audience)
+    ``read`` makes what verifies of a key set, and raises ValueError if it is none.
+    """
+
+    def __init__(self, url: str, read: Callable[[Any], V]) -> None:
+        self.url, self._read = url, read
         self._lock = Lock()
         self._flight: Flight | None = None
-        self._verifier: Verifier | None = None
+        self._verifier: V | None = None
         self._document: Any = None
         self._etag = ""
         #: All by the monotonic clock: when the keys were good last, and until when they are fresh;
@@ -101,7 +109,7 @@ class PublishedKeys:
         self._began_at = float("-inf")
         self._failures = 0
 
-    def verifier(self) -> Verifier | None:
+    def verifier(self) -> V | None:
         """Return what verifies tokens now, and see to it that it stays fresh."""
         now = time.monotonic()
         if now < self._fresh_until:
@@ -129,10 +137,14 @@ class PublishedKeys:
             self._flight = Flight(self._fetch)
             return self._flight
 
+    def ask(self, etag: str) -> Answer:
+        """Return the key set, unless it is the one of this ``etag``. Raises FetchError."""
+        return fetch(self.url, etag)
+
     def _fetch(self) -> None:
         flaw = ""
         try:
-            answer = fetch(self.url, self._etag)
+            answer = self.ask(self._etag)
             document = self._document if answer.document is UNCHANGED else answer.document
             verifier = self._verifier_of(document)
         except (FetchError, ValueError) as error:
@@ -149,14 +161,14 @@ class PublishedKeys:
                 self._verifier, self._document = verifier, document
                 self._renew(answer)
 
-    def _verifier_of(self, document: Any) -> Verifier:
+    def _verifier_of(self, document: Any) -> V:
         """Return what verifies by a key set: the one that we have if it says nothing new.
 
         Raises ValueError if it is no key set.
         """
         if self._verifier is not None and document == self._document:
             return self._verifier
-        return Verifier(KeySet.from_jwks(document), *self._names)
+        return self._read(document)
 
     def _renew(self, answer: Answer) -> None:
         """Remember how long an answer is good."""
@@ -194,13 +206,14 @@ def read_file(path: str | PathLike[str]) -> Any:
         raise ValueError("The file is not JSON.") from None
 
 
-def source() -> Source:
+def source() -> Source[Verifier]:
     """Return where the settings say that the keys come from.
 
     Raises ValueError, which says what is wrong with those that are given.
     """
     audience: Any = conf.AUDIENCE
-    names = conf.ISSUER or "", audience or ""
+    names = {"issuer": conf.ISSUER or "", "audience": audience or ""}
     if conf.PUBLIC_KEYS is not None:
-        return GivenKeys(conf.PUBLIC_KEYS, *names)
-    return PublishedKeys(conf.JWKS_URL or f"{conf.AUTHORIZATION_SERVER}jwks.json", *names)
+        return GivenKeys(conf.PUBLIC_KEYS, **names)
+    url = conf.JWKS_URL or f"{conf.AUTHORIZATION_SERVER}jwks.json"
+    return PublishedKeys(url, partial(Verifier.from_jwks, **names))

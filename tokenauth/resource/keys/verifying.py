@@ -25,6 +25,11 @@ class Verifier:
         self.keys, self.issuer, self.audience = keys, issuer, audience
         self._claims_of = lru_cache(REMEMBERED)(self._verify)
 
+    @classmethod
+    def from_jwks(cls, document: Any, issuer: str, audience: str) -> "Verifier":
+        """Return one with the keys of a set; raise ValueError, which says what is wrong with it."""
+        return cls(KeySet.from_jwks(document), issuer, audience)
+
     def claims_of(self, raw: Secret[str]) -> Mapping[str, Any]:
         """Return what a token says that our issuer has made for us, expired or not.
 

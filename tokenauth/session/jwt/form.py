@@ -4,6 +4,7 @@ Nothing here touches a request or the database.
 """
 
 import re
+from typing import NamedTuple
 
 from tokenauth.exceptions import InvalidToken
 from tokenauth.secret import Secret
@@ -18,6 +19,22 @@ MAX_TOKEN_LENGTH = 2048
 #: with claims of the site's own may fill it.
 MAX_COOKIE = 4096
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+
+
+class Kind(NamedTuple):
+    """Which JWTs are wanted where: one kind never passes as another (RFC 8725 §3.11)."""
+
+    name: str
+    #: What ``typ`` may be, without ``application/``; empty where it may be missing.
+    types: frozenset[str]
+    #: In characters.
+    longest: int
+
+
+ACCESS_TOKEN = Kind("an access token", frozenset({"at+jwt"}), MAX_COOKIE)
+#: By which a job shows what it is (RFC 7523 §3). Most issuers say ``JWT``, as they do of ID tokens;
+#: RFC 7519 §5.1 lets them say nothing. Those of GitHub have 2 kB.
+ASSERTION = Kind("an assertion", frozenset({"jwt", ""}), 8192)
 
 
 def check_form(raw: Secret[str], longest: int = MAX_TOKEN_LENGTH) -> None:

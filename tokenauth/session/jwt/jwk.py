@@ -14,6 +14,14 @@ PUBLIC = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("n", "e")}
 SECRET = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
+def keys_in(document: Any) -> list[Any]:
+    """Return the entries of a key set; raise ValueError if it is none."""
+    keys = document.get("keys") if isinstance(document, Mapping) else None
+    if not isinstance(keys, list):
+        raise ValueError("This is no key set: it has no list 'keys'.")
+    return keys
+
+
 def is_of_later(jwk: Any) -> bool:
     """Tell whether a key is of a type that nobody here knows."""
     kind = jwk.get("kty") if isinstance(jwk, Mapping) else None
