@@ -53,7 +53,7 @@ def test_the_command_says_what_to_try(demo):
     assert "demo-alice" in said
     assert "demo-admin" in said
     addresses = re.findall(r"http://\S+", said.partition("Starting")[0])
-    assert len(addresses) == 7
+    assert len(addresses) == 8
     assert {httpx.URL(address).port for address in addresses} == {demo.port}
 
 

@@ -4,14 +4,19 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import parse_qs
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from demo_project.example_id.process import example_id
+from tests.chromium import Window
 from tests.demo import (
     Person,
     closed,
@@ -21,9 +26,11 @@ from tests.demo import (
     serve_demo,
     wait_until,
 )
+from tests.processes import PATIENCE, ROOT
 
 LOGIN, START = "/auth/login/", "/accounts/oidc/example-id/login/"
 PICTURE, CALLBACK = "/example-id/", "/accounts/oidc/example-id/login/callback/"
+BUTTON = f'form[action="{START}"] button'
 TOKENS = ["access_token", "refresh_token"]
 NOT_BEGUN = "belongs to no sign-in that this browser has begun"
 REFUSED = "answer was not accepted"
@@ -419,3 +426,119 @@ def test_a_live_site_has_no_example_id(tmp_path):
     env = {"DEMO_PRODUCTION": "1", "SECRET_KEY": "x" * 50}
     result = manage("shell", "--command", code, DEMO_DATABASE=str(tmp_path / "x.sqlite3"), **env)
     assert "False False" in result.stdout
+
+
+# In Chromium
+
+
+def test_a_person_walks_the_six_hops(chromium_process, demo):
+    """Form after form, over two sites; the tokens reach the demo alone, and no script."""
+    window = Window(chromium_process, SimpleNamespace(port=demo.port))
+    try:
+        sent = window.run(watch(window))
+        tab = window.tab(f"{LOGIN}?next=/note/")
+        tab.submit(BUTTON)
+        assert tab.page.url.startswith("http://127.0.0.2:")
+        tab.submit("[value=mia]")
+        assert tab.path == "/note/"
+        tab.submit("[role=status] a")
+        assert tab.path == PICTURE
+        assert "You came in six hops" in tab.text
+        assert tab.evaluate("document.querySelectorAll('.hops > li').length") == 6
+        scripts = tab.evaluate("document.cookie.split('; ').map(pair => pair.split('=')[0])")
+        assert not {*scripts} & {*TOKENS}
+        tab.goto(LOGIN)  # signed in, once more, and then not
+        tab.submit(BUTTON)
+        tab.submit("[value=deny]")
+        assert tab.path == LOGIN
+        assert "you said no at Example ID" in tab.text
+        asked = {host for host, _ in sent}
+        assert {host.partition(":")[0] for host in asked} == {"localhost", "127.0.0.2"}
+        assert {host for host, names in sent if names & {*TOKENS}} == {f"localhost:{demo.port}"}
+    finally:
+        window.close()
+
+
+async def watch(window: Window) -> list[tuple[str, set[str]]]:
+    """Note to whom Chromium sends which cookies."""
+    sent = []
+
+    async def note(request) -> None:
+        cookies = (await request.all_headers()).get("cookie", "")
+        names = {pair.partition("=")[0] for pair in cookies.split("; ")}
+        sent.append((urlsplit(request.url).netloc, names))
+
+    window.context.on("request", note)
+    return sent
+
+
+# docs/how-to/google.md
+
+GOOGLE = """
+import django, requests
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
+django.setup()
+from django.conf import settings
+from django.core.management import call_command
+from django.template import Context, Template
+from django.test import Client, RequestFactory
+from allauth.core.context import request_context
+from allauth.socialaccount.models import SocialAccount, SocialToken
+from allauth.socialaccount.providers.google.views import GoogleOAuth2Adapter
+
+call_command("migrate", verbosity=0)
+
+
+def press(browser, path):
+    request = RequestFactory().get(path)
+    with request_context(request):
+        form = Template(settings.BUTTON).render(Context({"request": request}))
+    return browser.post(unescape(form.split('"')[3]), secure=True)
+
+
+def come(**answer):
+    browser = Client()
+    away = press(browser, "/?next=/private/").url
+    assert {"state", "code_challenge"} < {*parse_qs(urlsplit(away).query)}
+    back = requests.post(away, answer, allow_redirects=False, timeout=30).headers["Location"]
+    came = browser.get(back, follow=True, secure=True)
+    return came, sorted(name for name in browser.cookies if "token" in name)
+
+
+for _ in range(2):
+    came, cookies = come(sub="mia")
+    print(came.request["PATH_INFO"], came.wsgi_request.user, cookies)
+print(press(Client(), "/").status_code)
+print(SocialAccount.objects.count(), SocialToken.objects.count())
+came, cookies = come(action="deny")
+print(came.redirect_chain[-1][0], "Google did not sign you in" in came.text, cookies)
+GoogleOAuth2Adapter.access_token_url = "http://127.0.0.2:9/"
+came, cookies = come(sub="mia")
+print(came.redirect_chain[-1][0], "Google did not sign you in" in came.text, cookies)
+"""
+
+
+def test_the_google_page_works():
+    """With allauth's own Google provider, and in Google's place one that compares PKCE's secret."""
+    with example_id("any nonce"):
+        result = subprocess.run(  # noqa: S603  # our own words
+            [sys.executable, "-c", GOOGLE],
+            cwd=ROOT,
+            env=os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.settings_google",
+                "GOOGLE_CLIENT_ID": "the-site",
+                "GOOGLE_CLIENT_SECRET": "a-secret",
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert result.stdout.splitlines() == [
+        *["/private/ mia ['__Host-access_token', '__Secure-refresh_token', 'csrftoken']"] * 2,
+        "302",
+        "1 0",
+        *["/accounts/login/?next=%2Fprivate%2F True ['csrftoken']"] * 2,  # cancelled, and down
+    ], result.stderr

@@ -16,13 +16,16 @@ HOSTS = ("127.0.0.2", "::1", "127.0.0.1")
 
 
 @contextmanager
-def example_id() -> Iterator[None]:
-    """Have the provider until the block ends, or this process does, however it ends."""
+def example_id(*words: str) -> Iterator[None]:
+    """Have the provider until the block ends, or this process does, however it ends.
+
+    Of the words it knows "any nonce", also none: allauth's provider for Google sends none.
+    """
     with listen() as listener:
         fd, (host, port) = listener.fileno(), listener.getsockname()[:2]
         # It reads standard input, which the system closes even if we are killed.
         process = subprocess.Popen(  # noqa: S603  # our own words
-            [sys.executable, "-m", "demo_project.example_id.server", str(fd)],
+            [sys.executable, "-m", "demo_project.example_id.server", str(fd), *words],
             cwd=BASE_DIR,
             stdin=subprocess.PIPE,
             pass_fds=[fd],

@@ -23,8 +23,8 @@ PAGES = Path(__file__).parent / "pages"
 AUTHORIZE, TOKEN = "/oauth2/authorize", "/oauth2/token"
 
 
-def make_provider() -> flask.Flask:
-    """Return the provider, which asks each sign-in for a nonce and for PKCE."""
+def make_provider(*, require_nonce: bool) -> flask.Flask:
+    """Return the provider, which asks each sign-in for PKCE, and for a nonce."""
     with warnings.catch_warnings(record=True):  # of its own parts, which are on their way out
         import oidc_provider_mock  # noqa: PLC0415  # only here
 
@@ -32,7 +32,7 @@ def make_provider() -> flask.Flask:
         oidc_provider_mock.User(sub=name, claims={"preferred_username": name, **claims})
         for name, claims in PEOPLE.items()
     ]
-    provider = oidc_provider_mock.app(require_nonce=True, user_claims=users)
+    provider = oidc_provider_mock.app(require_nonce=require_nonce, user_claims=users)
     # Before the package's own page, which fetches its looks from another host.
     provider.jinja_loader = jinja2.ChoiceLoader(
         [jinja2.FileSystemLoader(PAGES), jinja2.PackageLoader(oidc_provider_mock.__name__)]
@@ -88,4 +88,9 @@ def end_with_parent() -> None:
 if __name__ == "__main__":
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # http, on this machine
     threading.Thread(target=end_with_parent, daemon=True).start()
-    uvicorn.run(make_provider(), interface="wsgi", fd=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(
+        make_provider(require_nonce="any nonce" not in sys.argv),
+        interface="wsgi",
+        fd=int(sys.argv[1]),
+        log_level="warning",
+    )

@@ -25,9 +25,9 @@ SENT_AWAY_WITH = (
 )
 
 AWAY = (
-    "The demo thought of three secrets, kept them in your Django session, and sent your browser "
-    "away with a trace of each: state (this browser has begun it), nonce (for the ID token of this "
-    "sign-in alone), code_challenge (PKCE: the hash of a secret that stays here)."
+    "The demo made three random values and kept them in your Django session. Your browser left "
+    "with two of them, state (this browser has begun it) and nonce (for the ID token of this "
+    "sign-in alone), and with a hash of the third, code_challenge: PKCE. That secret stays here."
 )
 WHO = (
     "Between your browser and Example ID alone. The demo saw neither the page nor what you typed "
