@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import httpx
 import pytest
 
 from demo_project.example_id.process import example_id
-from tests.chromium import Window
+from tests.chromium import Tab, Window
 from tests.demo import (
     Person,
     closed,
@@ -457,6 +458,30 @@ def test_a_person_walks_the_six_hops(chromium_process, demo):
         assert {host for host, names in sent if names & {*TOKENS}} == {f"localhost:{demo.port}"}
     finally:
         window.close()
+
+
+def test_the_pages_are_for_everybody(chromium_process, axe, demo):
+    """The picture, and Example ID's own page: light and dark, wide and narrow."""
+    window = Window(chromium_process, SimpleNamespace(port=demo.port))
+    try:
+        tab = window.tab("/auth/login/")
+        tab.submit(BUTTON)
+        found = [*judged(tab, axe)]
+        tab.submit("[value=mia]")
+        found += judged(tab, axe)
+        tab.goto("/accounts/connected/")
+        assert [*found, *judged(tab, axe)] == []
+    finally:
+        window.close()
+
+
+def judged(tab: Tab, axe: str) -> Iterator[str]:
+    """What is wrong with a page, on a desk and in a hand."""
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        tab.look(width, 844, scheme)
+        yield from tab.audit(axe)
+        if tab.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            yield f"{tab.path} is wider than {width} px"
 
 
 async def watch(window: Window) -> list[tuple[str, set[str]]]:

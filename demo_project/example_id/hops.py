@@ -2,6 +2,7 @@
 
 Never the values. They are noted where they happen: the first hop in the state that waits for the
 browser's return, the back channel's on the request, all of them in the Django session at the end.
+(On the request means in its ``__dict__``: its class has no attributes of ours.)
 """
 
 import json
@@ -43,7 +44,6 @@ def call(response: Response) -> dict[str, Any]:
         "method": sent.method,
         "host": parts.netloc,
         "path": parts.path,
-        "status": response.status_code,
         "sent": names,
         "answered": names_in(response),
     }

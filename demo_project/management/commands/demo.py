@@ -41,7 +41,7 @@ GUIDE = """
 
 HERE = "Sign in with Example ID, as with Google: http://localhost:{port}/auth/login/"
 #: Where a package is missing, or a process cannot be handed a socket (Windows).
-NOT_HERE = "Sign in with Example ID: not here. It needs: pip install --group demo"
+NOT_HERE = "Sign in with Example ID: not here. It needs: pip install --group demo, and no Windows"
 
 
 class Command(BaseCommand):
