@@ -258,7 +258,7 @@ def test_a_no_ends_on_the_login_page(visitor, demo):
     """With where they wanted to go: the next try leads there."""
     done = visitor.refuse(visitor.begin(next="/note/"))
     assert (done.url.path, done.url.params["next"]) == (LOGIN, "/note/")
-    assert "you said no at Example ID" in done.text
+    assert "You said no at Example ID" in done.text
     assert (visitor.tokens, people(demo)) == ([], ["alice", "admin"])
     form = re.search(rf'action="{START}".*?</form>', done.text, re.DOTALL)[0]
     again = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
@@ -277,7 +277,7 @@ def test_an_answer_to_another_question_is_not_accepted(visitor, name, demo):
 
 
 def test_a_stolen_code_is_of_no_use_in_another_browser(visitor, new_visitor, demo):
-    """Put into a sign-in that the thief has begun, it lacks the victim's secret (RFC 9700 §4.5)."""
+    """In a sign-in the thief has begun it lacks PKCE's secret and the nonce (RFC 9700 §4.5)."""
     code = visitor.answer_for(visitor.begin(), "mia").params["code"]
     thief = new_visitor()
     back = thief.answer_for(thief.begin(), "noah")
@@ -452,7 +452,7 @@ def test_a_person_walks_the_six_hops(chromium_process, demo):
         tab.submit(BUTTON)
         tab.submit("[value=deny]")
         assert tab.path == LOGIN
-        assert "you said no at Example ID" in tab.text
+        assert "You said no at Example ID" in tab.text
         asked = {host for host, _ in sent}
         assert {host.partition(":")[0] for host in asked} == {"localhost", "127.0.0.2"}
         assert {host for host, names in sent if names & {*TOKENS}} == {f"localhost:{demo.port}"}

@@ -15,7 +15,7 @@ from requests import RequestException, Session
 from demo_project.example_id import CLIENT_ID, PROVIDER_ID, hops, provider_url
 from demo_project.example_id.provider import is_nonce_ours
 
-CANCELLED = "You have not signed in: you said no at Example ID. Nothing has changed."
+CANCELLED = "You said no at Example ID. Nothing has changed."
 NOT_BEGUN = (
     "Nobody was signed in. Example ID's answer belongs to no sign-in that this browser has begun,"
     " or came too late."
