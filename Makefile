@@ -28,7 +28,7 @@ PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed ## Serve the demo (PORT=8000): sign in and watch the session stay alive
+demo: $(VENV)/.demo ## Serve the demo (PORT=8000): sign in and watch the session stay alive
 	$(BIN)/python manage.py demo --port "$(PORT)"
 
 servers: $(VENV)/.servers ## Serve the demo beside two resource servers, behind nginx (PORT=8000)
@@ -41,7 +41,7 @@ test: $(VENV)/.test $(VENV)/.servers $(if $(CHROMIUM),$(VENV)/.browser $(if $(NP
 	@echo "left out: PostgreSQL and MariaDB (make test-all)$(if $(CHROMIUM),,, Chromium (not found; CHROMIUM=/path/to/it))$(if $(FIREFOX),,, Firefox (firefox-esr not found))$(if $(WEBKIT),,, WebKitGTK (WebKitWebDriver or Xvfb not found))$(if $(NPM),,, axe-core and Workbox (npm not found))"
 
 # What knows no database is not repeated on each.
-DATABASE_FREE = test_benchmarks test_checks test_conf test_demo test_docs test_fastapi test_harness test_interleavings test_key_checks test_languages \
+DATABASE_FREE = test_benchmarks test_checks test_conf test_demo test_docs test_example_id test_fastapi test_harness test_interleavings test_key_checks test_languages \
   test_layers test_gates test_gateway_jwks test_nginx test_servers test_slow_uploads session/test_devices session/test_keys session/test_rotation session/test_tokens api/test_schema \
   resource/test_authentication resource/test_checks resource/test_expiry resource/test_keys resource/test_middleware resource/test_revocations \
   resource/test_standalone resource/test_unavailable request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins

@@ -2,11 +2,13 @@
 
 Environment: DEMO_DATABASE (path of the SQLite file), DEMO_PRODUCTION=1 (the settings a live site
 would have; then SECRET_KEY is required, DEMO_HOSTS is a comma-separated list, and DEMO_CACHE is the
-URL of a Redis server).
+URL of a Redis server), DEMO_EXAMPLE_ID (the URL of a running Example ID; ``manage.py demo`` starts
+one).
 """
 
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -63,6 +65,30 @@ if DEBUG:
     # Loses an answer when it is told to. A real site has no such thing.
     MIDDLEWARE.insert(0, "demo_project.promise.lose_answer")
 
+# "Sign in with Example ID", by allauth: where `pip install --group demo` has put both packages.
+EXAMPLE_ID = DEBUG and all(map(find_spec, ("allauth", "oidc_provider_mock")))
+
+if EXAMPLE_ID:
+    INSTALLED_APPS += [
+        "allauth",
+        "allauth.account",
+        "allauth.socialaccount",
+        "allauth.socialaccount.providers.openid_connect",
+    ]
+    MIDDLEWARE += [
+        "allauth.account.middleware.AccountMiddleware",
+        "demo_project.example_id.middleware.ExampleIDMiddleware",
+    ]
+    ACCOUNT_ADAPTER = "demo_project.example_id.adapter.AccountAdapter"
+    ACCOUNT_EMAIL_VERIFICATION = "none"  # the demo sends no e-mail
+    SOCIALACCOUNT_ADAPTER = "demo_project.example_id.adapter.SocialAccountAdapter"
+    SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "provider_class": "demo_project.example_id.provider.ExampleID",
+        }
+    }
+
 # So short that a person can watch tokens expire; a real site keeps the defaults.
 TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=30)
 TOKENAUTH_GRACE_PERIOD = timedelta(seconds=5)
@@ -92,6 +118,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "demo_project.views.admin_elsewhere",
+                "demo_project.views.example_id",
             ],
         },
     },

@@ -13,6 +13,8 @@ plays = [
     path("auth/demo/lost-answer/", promise.lost_answer, name="lost_answer"),
 ]
 
+example_id = [path("", include("demo_project.example_id.urls"))] if settings.EXAMPLE_ID else []
+
 urlpatterns = [
     path("", TemplateView.as_view(template_name="demo/home.html"), name="home"),
     path("private/", views.private, name="private"),
@@ -20,6 +22,7 @@ urlpatterns = [
     path("delete-account/", views.delete_account, name="delete_account"),
     path("api/notes/", views.NoteList.as_view(), name="api_notes"),
     *(plays if settings.DEBUG else []),
+    *example_id,
     path("auth/", include("tokenauth.urls")),
     path("admin/", admin.site.urls),
 ]

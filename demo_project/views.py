@@ -1,6 +1,6 @@
 """The demo's pages: ordinary Django and DRF views. They read tokens only to show them."""
 
-from typing import cast
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -10,9 +10,11 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from rest_framework import generics, permissions, serializers
 from rest_framework.request import Request
 
+from demo_project.example_id import PROVIDER_ID, provider_url
 from demo_project.models import Note
 from tokenauth.decorators import recent_login_required
 from tokenauth.shortcuts import sign_out
@@ -34,6 +36,13 @@ def admin_elsewhere(request: HttpRequest) -> dict[str, str]:
     host, _, port = request.get_host().partition(":")
     origin = f"http://{other[host]}:{port}" if host in other and port else ""
     return {"admin_origin": origin}
+
+
+def example_id(request: HttpRequest) -> dict[str, Any]:
+    """Say where the button of Example ID leads: nowhere, if no provider runs."""
+    runs = settings.EXAMPLE_ID and provider_url()
+    url = reverse("openid_connect_login", args=[PROVIDER_ID]) if runs else ""
+    return {"example_id_url": url, "example_id_missing": settings.DEBUG and not url}
 
 
 @login_required

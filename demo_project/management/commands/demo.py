@@ -1,7 +1,9 @@
 """Serve the demo site on this machine."""
 
+import os
 import socket
 from argparse import ArgumentParser
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.conf import settings
@@ -32,9 +34,14 @@ GUIDE = """
     5. Lose an answer:                 http://localhost:{port}/auth/demo/lost-answer/
     6. A minute after signing in, delete your account, and be asked again who you are:
                                        http://localhost:{port}/delete-account/
+    7. {example_id}
 
   Begin at localhost, and not at the address that the server names below.
 """
+
+HERE = "Sign in with Example ID, as with Google: http://localhost:{port}/auth/login/"
+#: Where a package is missing, or a process cannot be handed a socket (Windows).
+NOT_HERE = "Sign in with Example ID: not here. It needs: pip install --group demo, and no Windows"
 
 
 class Command(BaseCommand):
@@ -53,8 +60,24 @@ class Command(BaseCommand):
         check_port(port)
         fill_database()
         lifetime = int(settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME.total_seconds())
-        self.stdout.write(GUIDE.format(port=port, lifetime=lifetime))
-        call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
+        line = (HERE if has_example_id() else NOT_HERE).format(port=port)
+        self.stdout.write(GUIDE.format(port=port, lifetime=lifetime, example_id=line))
+        with provider():
+            call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
+
+
+def has_example_id() -> bool:
+    """Tell whether the provider can run here."""
+    return settings.EXAMPLE_ID and os.name == "posix"
+
+
+def provider() -> AbstractContextManager[None]:
+    """Return the provider beside the demo, or nothing."""
+    if not has_example_id():
+        return nullcontext()
+    from demo_project.example_id.process import example_id  # noqa: PLC0415  # not for Windows
+
+    return example_id()
 
 
 def check_port(port: str, target: str = "demo") -> None:
