@@ -17,6 +17,7 @@ from tokenauth.models import AuthSession
 from tokenauth.pages import wording
 from tokenauth.session.devices import label_of, translated
 from tokenauth.session.endings import RevokeReason
+from tokenauth.session.jwt.access_claims import BROWSER
 
 #: A heading, and the fields below it.
 Section = tuple[Any, Any]
@@ -30,7 +31,7 @@ DETAILS: Section = (
     gettext_lazy("Details"),
     {
         "fields": (
-            *("user_agent", "backend", "persistent", "created_at", "last_seen_at"),
+            *("client", "user_agent", "backend", "persistent", "created_at", "last_seen_at"),
             *("rotation", "rotated_at", "expires_at", "absolute_expires_at", "revoked_at"),
         )
     },
@@ -54,7 +55,9 @@ class SessionColumns:
     def name(self, session: AuthSession) -> str:
         """Name the browser and the system; else what it calls itself, which may be long."""
         name = translated(session.device) or Truncator(session.user_agent).chars(60)
-        return name or _("Unknown device")
+        name = name or _("Unknown device")
+        is_browser = session.client == BROWSER
+        return name if is_browser else f"{name} ({session.get_client_display()})"
 
     @admin.display(description=gettext_lazy("IP address"))
     def address(self, session: AuthSession) -> str:

@@ -7,7 +7,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from rest_framework.exceptions import APIException, UnsupportedMediaType
+from rest_framework.exceptions import APIException, Throttled, UnsupportedMediaType
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -96,6 +96,9 @@ def refusal_of(error: Exception) -> RequestRefused | None:
         return invalid_request("Send the parameters as application/x-www-form-urlencoded.")
     if isinstance(error, SuspiciousOperation):  # more fields than Django reads
         return invalid_request("Send the parameters that are needed, and no others.")
+    if isinstance(error, Throttled):
+        later = {"Retry-After": str(getattr(error, "wait", 1))}
+        return RequestRefused("temporarily_unavailable", str(error.detail), 429, later)
     if isinstance(error, APIException):
         return invalid_request(str(error.detail), error.status_code)
     return None

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
@@ -23,6 +24,7 @@ from tokenauth.request.cookies import Presentation
 from tokenauth.session import users
 from tokenauth.session.devices import translated
 from tokenauth.session.endings import RevokeReason, is_in_flight
+from tokenauth.session.jwt.access_claims import BROWSER
 
 #: How long and how many ended sessions are shown to their owner.
 RECENTLY = timedelta(days=30)
@@ -167,6 +169,12 @@ class Entry:
     def device(self) -> str:
         """The device in words."""
         return translated(self.session.device) or _("Unknown device")
+
+    @property
+    def client(self) -> str:
+        """What kind of client it is; empty for a browser, which needs no word."""
+        session = self.session
+        return "" if session.client == BROWSER else capfirst(session.get_client_display())
 
     @cached_property
     def place(self) -> SafeString:

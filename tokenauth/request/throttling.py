@@ -272,14 +272,15 @@ class LoginAttempt:
     """One attempt to sign in: counted at once, and taken back when it has succeeded."""
 
     @sensitive_variables()
-    def __init__(self, request: HttpRequest | None, username: str) -> None:
+    def __init__(self, request: HttpRequest | None, username: str | None = None) -> None:
         """Count it. Raises Throttled, before the password is looked at.
 
         One that is refused for its address does not count against the account, and costs no query.
+        What names no account, a CI job's own token, counts against its address alone.
         """
         self.throttles: list[LoginThrottle] = []
         self._count(request, AddressThrottle())
-        if rate_of("account") is not None:
+        if username is not None and rate_of("account") is not None:
             for throttle in account_throttles(request, username):
                 self._count(request, throttle)
 
