@@ -57,6 +57,7 @@ CANNOT_RUN = {
     ("docs/how-to/allauth.md", ""): "parts of a project: test_the_allauth_page_installs",
     ("docs/how-to/google.md", ""): "parts of a project: test_the_google_page_works",
     ("docs/how-to/websockets.md", "asgi"): "part of a project: test_sockets.py runs it",
+    ("docs/how-to/apps.md", "# pocket/"): "an app: test_apps_page.py runs it",
     ("docs/how-to/ci.md", ""): "parts of a project: test_ci_page.py runs them",
     ("docs/how-to/cors.md", "INSTALLED_APPS"): "“...” stands for a site's own, and corsheaders",
     (
