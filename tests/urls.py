@@ -13,6 +13,8 @@ urlpatterns = [
     path("api/ping/", views.Ping.as_view()),
     path("api/open/", views.Open.as_view()),
     path("api/for-apps/", views.ForApps.as_view()),
+    path("matters/", views.matters),
+    path("api/matters/", views.Matters.as_view()),
     path("upload/", views.upload),
     path("echo/", views.echo),
     path("events/", views.events),

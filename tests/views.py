@@ -17,7 +17,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tokenauth.authentication import BearerTokenAuthentication
+from tokenauth.decorators import recent_login_required
 from tokenauth.pages.views import sign_in
+from tokenauth.permissions import RecentLogin
 
 PAGE = "<!doctype html><title>{0}</title><link rel=icon href=data:,><h1>{0}</h1>{1}"
 FORM = (
@@ -126,6 +128,18 @@ class ForApps(APIView):
         return Response({"username": name(request.user), "client": request.auth.client})
 
     post = get
+
+
+@recent_login_required
+def matters(request: HttpRequest) -> HttpResponse:
+    """Something for people who have just proved who they are."""
+    return text(name(request.user))
+
+
+class Matters(Ping):
+    """The same, for scripts."""
+
+    permission_classes = [RecentLogin]
 
 
 def events(request: HttpRequest) -> HttpResponse:

@@ -8,6 +8,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from .models import AuthSession
+from .session.jwt.access_claims import BROWSER
 from .stepup.challenges import InsufficientUserAuthentication
 from .stepup.recency import FIVE_MINUTES, duration_of, is_recent
 
@@ -43,7 +44,7 @@ class RecentLogin(BasePermission):
 
 def demand_recent_login(request: Request, max_age: timedelta) -> None:
     """Raise InsufficientUserAuthentication, unless the request's session has a recent proof."""
-    session = request.auth
-    proved_at = session.authenticated_at if isinstance(session, AuthSession) else None
+    session = request.auth if isinstance(request.auth, AuthSession) else None
+    proved_at = session.authenticated_at if session else None
     if not is_recent(proved_at, timezone.now(), max_age):
-        raise InsufficientUserAuthentication(max_age)
+        raise InsufficientUserAuthentication(max_age, session.client if session else BROWSER)

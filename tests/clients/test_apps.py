@@ -568,6 +568,22 @@ def test_an_app_lists_and_ends_sessions_too(app, user):
 # What a site's own views do
 
 
+@pytest.mark.parametrize("where", ["/matters/", "/api/matters/"])
+def test_an_app_is_told_when_a_proof_is_too_old(app, user, clock, where):
+    """By RFC 9470, in its own scheme; it signs in again, and that is a new session."""
+    assert app.get(where).status_code == 200
+    clock.shift(timedelta(minutes=6))
+    answer = app.get(where, HTTP_ACCEPT="text/html")
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == (
+        'Bearer realm="api", error="insufficient_user_authentication", max_age="300"'
+    )
+    app.keep(app.refresh())
+    assert app.get(where).status_code == 401
+    app.sign_in(user)
+    assert app.get(where).status_code == 200
+
+
 def test_a_new_password_set_by_an_app_signs_it_out(app, user):
     """It gets no cookies in the place of tokens: it signs in again."""
     fields = {"old_password": PASSWORD, "new_password1": "Xy7-long-enough"}

@@ -25,6 +25,7 @@ from tokenauth.models import AuthSession
 from tokenauth.request.credentials import Credentials
 from tokenauth.request.django_sessions.following import adopt_now
 from tokenauth.session.endings import is_in_flight
+from tokenauth.session.jwt.access_claims import BROWSER
 from tokenauth.shortcuts import sign_in
 from tokenauth.stepup import allauths
 from tokenauth.stepup.challenges import plain_answer
@@ -48,8 +49,9 @@ def demand_recent_login(request: HttpRequest, max_age: timedelta) -> HttpRespons
     session = credentials.get_session()
     if session and is_recent(session.authenticated_at, timezone.now(), max_age):
         return None
-    if not is_read_by_a_person(request):
-        return plain_answer(max_age)
+    client = session.client if session else BROWSER
+    if client != BROWSER or not is_read_by_a_person(request):
+        return plain_answer(max_age, client)
     if request.method in ("GET", "HEAD"):
         return HttpResponseRedirect(address(request.get_full_path()))
     answer: HttpResponse = interrupt(request)

@@ -7,13 +7,16 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException
 
 from tokenauth.authentication import CHALLENGE
+from tokenauth.request.header.bearer import CHALLENGE as BEARER_CHALLENGE
+from tokenauth.session.jwt.access_claims import BROWSER
 
 CODE = "insufficient_user_authentication"
 
 
-def challenge(max_age: timedelta) -> str:
-    """Return the value of ``WWW-Authenticate``."""
-    return f'{CHALLENGE}, error="{CODE}", max_age="{int(max_age.total_seconds())}"'
+def challenge(max_age: timedelta, client: str) -> str:
+    """Return the value of ``WWW-Authenticate`` for a kind of client."""
+    scheme = CHALLENGE if client == BROWSER else BEARER_CHALLENGE
+    return f'{scheme}, error="{CODE}", max_age="{int(max_age.total_seconds())}"'
 
 
 def body() -> dict[str, str]:
@@ -21,10 +24,10 @@ def body() -> dict[str, str]:
     return {"detail": _("Confirm first that it is you: sign in again."), "code": CODE}
 
 
-def plain_answer(max_age: timedelta) -> JsonResponse:
+def plain_answer(max_age: timedelta, client: str) -> JsonResponse:
     """Return the answer to what no person reads."""
     response = JsonResponse(body(), status=401)
-    response["WWW-Authenticate"] = challenge(max_age)
+    response["WWW-Authenticate"] = challenge(max_age, client)
     response["Cache-Control"] = "no-store"
     return response
 
@@ -35,7 +38,7 @@ class InsufficientUserAuthentication(APIException):
     status_code = 401
     default_code = CODE
 
-    def __init__(self, max_age: timedelta) -> None:
+    def __init__(self, max_age: timedelta, client: str) -> None:
         super().__init__(body())
         #: Where REST framework looks for the challenge.
-        self.auth_header = challenge(max_age)
+        self.auth_header = challenge(max_age, client)
