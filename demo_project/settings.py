@@ -93,6 +93,9 @@ if EXAMPLE_ID:
 TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=30)
 TOKENAUTH_GRACE_PERIOD = timedelta(seconds=5)
 
+# The page "An app" starts one.
+TOKENAUTH_APP_CLIENTS = True
+
 # Nobody signed in here before tokenauth; a site that moves to it sets TOKENAUTH_ADOPT_UNTIL.
 TOKENAUTH_ADOPT_DJANGO_SESSIONS = False
 

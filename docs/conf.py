@@ -37,7 +37,10 @@ autodoc_class_signature = "separated"
 # What other projects document stays a name: to link it, their index would have to be fetched.
 nitpick_ignore_regex = [
     ("py:.*", r"(django|rest_framework|datetime|uuid|collections|typing|enum)\..*"),
-    ("py:.*", r"(AbstractBaseUser|HttpRequest|tokenauth\.session\.devices\.Client|Self|Step|AuthSession|datetime|UUID|timedelta)"),
+    (
+        "py:.*",
+        r"(AbstractBaseUser|HttpRequest|tokenauth\.session\.devices\.Client|Self|Step|AuthSession|datetime|UUID|timedelta)",
+    ),
     ("py:.*", r"tokenauth\.decorators\.View"),  # a type variable
     ("py:.*", r"tokenauth\.secret\.Secret"),  # ours to wrap tokens in; sites pass text
 ]

@@ -1,9 +1,12 @@
 """The demo as a person gets it: a process of its own, started by its command."""
 
+import os
 import re
+import signal
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -19,6 +22,7 @@ from tokenauth.secret import Secret
 from tokenauth.session.tokens import Claims
 
 THIEF, LOST_ANSWER = "/auth/demo/thief/", "/auth/demo/lost-answer/"
+APP = "/app/"
 USED_TWICE = "Somebody else may have used your sign-in"
 
 
@@ -53,7 +57,7 @@ def test_the_command_says_what_to_try(demo):
     assert "demo-alice" in said
     assert "demo-admin" in said
     addresses = re.findall(r"http://\S+", said.partition("Starting")[0])
-    assert len(addresses) == 8
+    assert len(addresses) == 9
     assert {httpx.URL(address).port for address in addresses} == {demo.port}
 
 
@@ -95,7 +99,9 @@ def test_no_port_at_all_has_a_friendly_message(port):
 # The pages
 
 
-@pytest.mark.parametrize("path", ["/private/", "/note/", "/delete-account/", THIEF, LOST_ANSWER])
+@pytest.mark.parametrize(
+    "path", ["/private/", "/note/", "/delete-account/", THIEF, LOST_ANSWER, APP]
+)
 def test_a_page_for_people_asks_who_one_is(person, path):
     """Nobody is sent to the login page and from there back."""
     response = person.visit(path)
@@ -110,14 +116,15 @@ def test_every_link_of_the_home_page_leads_somewhere(alice):
     assert {link: alice.visit(link).status_code for link in links} == dict.fromkeys(links, 200)
 
 
-def test_a_live_site_has_neither_of_the_plays(tmp_path):
+def test_a_live_site_has_none_of_the_plays(tmp_path):
     """With DEBUG off there is no page, no link and no middleware that loses answers."""
     code = (
         "from django.conf import settings; from django.test import Client;"
         "client = Client(headers={'host': 'localhost'});"
-        f"paths = ['/', {THIEF!r}, {LOST_ANSWER!r}];"
+        f"paths = ['/', {THIEF!r}, {LOST_ANSWER!r}, {APP!r}];"
         "answers = [client.get(path, secure=True) for path in paths];"
-        "print([a.status_code for a in answers], b'/auth/demo/' in answers[0].content);"
+        "home = answers[0].content; print([a.status_code for a in answers], end=' ');"
+        "print(b'/auth/demo/' in home, b'/app/' in home);"
         "print(settings.MIDDLEWARE)"
     )
     result = manage(
@@ -128,7 +135,7 @@ def test_a_live_site_has_neither_of_the_plays(tmp_path):
         SECRET_KEY=uuid4().hex * 2,
         DEMO_DATABASE=str(tmp_path / "production.sqlite3"),
     )
-    assert "[200, 404, 404] False" in result.stdout
+    assert "[200, 404, 404, 404] False False" in result.stdout
     assert "promise" not in result.stdout
 
 
@@ -296,3 +303,100 @@ def test_a_copy_stays_in_memory(demo, alice):
     everything = [demo.read().encode(), *(page.encode() for page in alice.pages), *files]
     signatures = {token.rpartition(".")[2].encode() for token in alice.seen}
     assert not [text for text in everything if any(mark in text for mark in signatures)]
+
+
+# An app
+
+
+def events_of(page: httpx.Response) -> list[str]:
+    """What the app has said, the oldest first."""
+    return re.findall(r"</time></td><td>(.+?)</td>", page.text)[::-1]
+
+
+def press_at(person: Person, url: str) -> httpx.Response:
+    """Send the form of the app's page that goes there; nothing else has this token."""
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', person.visit(APP).text)
+    return person.client.post(url, data={"csrfmiddlewaretoken": token[1]})
+
+
+def pid_of(page: httpx.Response) -> int:
+    return int(re.search(r"Started: process (\d+)", page.text)[1])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be buried does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.fixture
+def app(alice):
+    """A browser in which Alice has started an app; it has ended when the next test begins."""
+    answer = press_at(alice, f"{APP}start/")
+    # A browser's request has signed an app in: its own cookies stay as they are.
+    assert [(r.status_code, r.headers.get("Set-Cookie")) for r in answer.history] == [(302, None)]
+    wait_until(lambda: events_of(alice.visit(APP)))
+    yield alice
+    if "Sign out the app" in alice.visit(APP).text:
+        press_at(alice, f"{APP}stop/")
+    wait_until(lambda: "It has ended." in alice.visit(APP).text)
+
+
+def test_an_app_asks_refreshes_loses_an_answer_and_gives_its_tokens_back(app):
+    """It says so line by line, has a row of its own, and ends when its time is over."""
+    assert is_alive(pid_of(app.visit(APP)))
+    devices = app.visit("/auth/sessions/").text
+    assert "Demo app" in devices
+    assert "Firefox on Linux" in devices
+    seen: set[str] = set()
+
+    def is_over() -> bool:
+        page = app.visit(APP)
+        seen.update(events_of(page))
+        return "It has ended." in page.text
+
+    wait_until(is_over)
+    said = " ".join(seen)
+    assert re.search(r"200, \d+ of your notes\. The access token is good for \d s\.", said)
+    assert "The access token was over. Refreshed: two new tokens." in said
+    assert "Refreshed, but the answer is lost, on purpose." in said
+    assert "the same successor came again" in said
+    page = app.visit(APP)
+    assert events_of(page)[-1] == "Its time is over. The app gives its tokens back and ends."
+    assert "It has none any more" in page.text
+
+
+def test_an_app_that_is_signed_out_is_refused_and_ends(app):
+    """The browser that did it stays signed in; the app may be started again."""
+    pid = pid_of(app.visit(APP))
+    assert press_at(app, f"{APP}stop/").url.path == APP
+    wait_until(lambda: "It has ended." in app.visit(APP).text)
+    page = app.visit(APP)
+    assert events_of(page)[-1] == (
+        "Refused (400 invalid_grant): signed out. The app forgets its tokens and ends."
+    )
+    assert "It has none any more" in page.text
+    assert not is_alive(pid)
+    press_at(app, f"{APP}start/")
+    wait_until(lambda: "of your notes" in app.visit(APP).text)
+    assert pid_of(app.visit(APP)) != pid
+
+
+def test_an_app_ends_with_the_demo(tmp_path):
+    """However that ends; and nothing that was said or kept has a token."""
+    with serve_demo(tmp_path) as demo, closed(Person(demo.port)) as person:
+        person.login("alice")
+        press_at(person, f"{APP}start/")
+        wait_until(lambda: events_of(person.visit(APP)))
+        pid = pid_of(person.visit(APP))
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert b"eyJ" not in command + Path(f"/proc/{pid}/environ").read_bytes()
+        assert not any("eyJ" in page for page in person.pages)
+        assert is_alive(pid)
+        os.kill(demo.pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
+        files = [file.read_bytes() for file in tmp_path.glob("demo.sqlite3*")]
+        assert not [text for text in (*files, demo.read().encode()) if b"eyJ" in text]

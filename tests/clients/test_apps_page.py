@@ -205,7 +205,7 @@ def test_the_pages_program_runs(pocket, site, tmp_path, user, settings):
     program = tmp_path / "pocket" / "main.py"
     code = program.read_text().replace(SITE, site)
     program.write_text(code.replace("correct horse", PASSWORD))
-    done = subprocess.run(  # noqa: S603  # our own page
+    done = subprocess.run(
         [sys.executable, "-m", "pocket.main"],
         cwd=tmp_path,
         env={"NO_PROXY": "127.0.0.1"},
@@ -248,8 +248,8 @@ def test_authlibs_client_refreshes_by_itself_and_survives_lost_answers(phone, po
             assert http.get(f"{site}/api/orders/").json()["person"] == "alice"
             clock.shift(timedelta(minutes=2))
             assert http.get(f"{site}/api/orders/").json()["person"] == "alice"
-            assert json.loads(Path(file).read_text())["refresh_token"] == (
-                http.token["refresh_token"]
+            assert (
+                json.loads(Path(file).read_text())["refresh_token"] == (http.token["refresh_token"])
             )
     session = AuthSession.objects.get()
     assert (session.rotation, session.revoked_at) == (3, None)

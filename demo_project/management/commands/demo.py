@@ -34,7 +34,8 @@ GUIDE = """
     5. Lose an answer:                 http://localhost:{port}/auth/demo/lost-answer/
     6. A minute after signing in, delete your account, and be asked again who you are:
                                        http://localhost:{port}/delete-account/
-    7. {example_id}
+    7. Start an app, and sign it out:  http://localhost:{port}/app/
+    8. {example_id}
 
   Begin at localhost, and not at the address that the server names below.
 """
