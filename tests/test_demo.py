@@ -16,6 +16,7 @@ from django.test import RequestFactory
 
 from demo_project.management.commands.demo import check_port
 from demo_project.promise import refresh_as
+from tests.chromium import Window
 from tests.demo import Person, closed, fields_of, free_port, manage, serve_demo, wait_until
 from tokenauth.request.cookies import Presented, refresh_place
 from tokenauth.secret import Secret
@@ -360,7 +361,7 @@ def test_an_app_asks_refreshes_loses_an_answer_and_gives_its_tokens_back(app):
 
     wait_until(is_over)
     said = " ".join(seen)
-    assert re.search(r"200, \d+ of your notes\. The access token is good for \d s\.", said)
+    assert re.search(r"200\. You have \d+ notes\. The access token is good for \d s\.", said)
     assert "The access token was over. Refreshed: two new tokens." in said
     assert "Refreshed, but the answer is lost, on purpose." in said
     assert "the same successor came again" in said
@@ -381,8 +382,24 @@ def test_an_app_that_is_signed_out_is_refused_and_ends(app):
     assert "It has none any more" in page.text
     assert not is_alive(pid)
     press_at(app, f"{APP}start/")
-    wait_until(lambda: "of your notes" in app.visit(APP).text)
+    wait_until(lambda: "You have" in app.visit(APP).text)
     assert pid_of(app.visit(APP)) != pid
+
+
+def test_the_apps_page_follows_it_by_itself(chromium_process, demo):
+    """In Chromium: what it says appears without a click, also its end, on the same page."""
+    window = Window(chromium_process, demo)
+    tab = window.tab("/auth/login/?next=/app/")
+    tab.fill(username="alice", password="demo-alice")
+    tab.submit("form:has([name=password]) [type=submit]")
+    tab.submit("[action='/app/start/'] button")
+    for words, button in (("You have", "[action='/app/stop/'] button"), ("Refused (400", None)):
+        tab.run(tab.page.wait_for_selector(f"td:has-text('{words}')"))
+        if button:
+            tab.submit(button)
+    tab.run(tab.page.wait_for_selector("text=Start it again"))
+    assert ("GET", "/app/", 200) in window.log
+    window.close()
 
 
 def test_an_app_ends_with_the_demo(tmp_path):

@@ -53,7 +53,7 @@ class App:
                 raise
             return f"401, though the access token is not over. {self.refresh()}"
         left = max(0, round(self.expires_at - time.monotonic()))
-        return f"200, {len(notes)} of your notes. The access token is good for {left} s."
+        return f"200. You have {len(notes)} notes. The access token is good for {left} s."
 
     def refresh(self) -> str:
         """Spend the refresh token; one answer in three is lost on purpose. Raises SignedOut."""

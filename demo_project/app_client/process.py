@@ -30,7 +30,7 @@ class RunningApp:
 
     def __init__(self, sid: UUID) -> None:
         self.sid = sid
-        self.events: deque[Event] = deque(maxlen=12)
+        self.events: deque[Event] = deque(maxlen=60)
         # It reads its standard input, which the system closes even if we are killed.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "demo_project.app_client.client"],
