@@ -21,7 +21,7 @@ FLOORS = [
         "session.database: batches contention prepared",
         "session: rotation keys tokens users devices django_sessions endings transitions",
     ],
-    ["models", "dpop: addresses nonces reading proving"],
+    ["models", "dpop: addresses nonces answers reading proving"],
     ["session.revocations: stream telling rows publishing doors"],
     ["resource.keys: fetching verifying published"],
     ["request.jar: places presentation"],

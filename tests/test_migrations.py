@@ -15,8 +15,8 @@ from tokenauth.session.devices import kind_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BEFORE, AFTER, NEWEST = "0002_django_session", "0003_device_and_reuse", "0006_authenticated_at"
-UNDATED = "0005_told"
+BEFORE, AFTER = "0002_django_session", "0003_device_and_reuse"
+UNDATED, BEFORE_CLIENTS, NEWEST = "0005_told", "0006_authenticated_at", "0007_clients"
 
 
 def migrate(name):
@@ -77,6 +77,15 @@ def test_nobody_has_proved_anything_to_a_session_of_before(old):
     """They are asked once more: a million rows are not written for that."""
     session = migrate(UNDATED).objects.create(**session_of(UserFactory(), ""))
     assert migrate(NEWEST).objects.get(pk=session.pk).authenticated_at is None
+
+
+def test_a_server_that_does_not_know_the_newest_columns_goes_on_signing_people_in(old):
+    """The database is migrated first, then one server after the other is restarted."""
+    of_before = migrate(BEFORE_CLIENTS)
+    migrate(NEWEST)
+    session = of_before.objects.create(**session_of(UserFactory(), ""))
+    now = AuthSession.objects.get(pk=session.pk)
+    assert (now.client, now.client_name, now.key_thumbprint) == ("browser", "", None)
 
 
 def indexes(model):

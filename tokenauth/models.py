@@ -85,8 +85,13 @@ class AuthSession(models.Model):
     #: The user agent in words, like "Firefox on Linux", and which kind of device that is.
     device = models.CharField(_("device"), max_length=devices.MAX_DEVICE_LENGTH, blank=True)
     device_kind = models.CharField(max_length=10, blank=True, editable=False)
-    client = models.CharField(_("client"), max_length=10, choices=CLIENTS, default=BROWSER)
-    client_name = models.CharField(_("client name"), max_length=MAX_CLIENT_NAME_LENGTH, blank=True)
+    # The database's own defaults: servers that don't know the columns yet go on signing people in.
+    client = models.CharField(
+        _("client"), max_length=10, choices=CLIENTS, default=BROWSER, db_default=BROWSER
+    )
+    client_name = models.CharField(
+        _("client name"), max_length=MAX_CLIENT_NAME_LENGTH, blank=True, default="", db_default=""
+    )
     #: Of the key that a client which is no browser proves to hold (RFC 9449, RFC 7638).
     key_thumbprint = MaskedField(max_length=43, null=True, default=None, editable=False)
     revoked_at = models.DateTimeField(_("ended"), null=True)

@@ -160,10 +160,32 @@ def test_not_even_a_spent_token_says_anything_without_its_key(app, thief, clock)
     assert app.get().content == b"alice"
 
 
-def test_its_owner_gives_it_back_with_a_proof(app):
-    """And is signed out."""
-    assert app.sign_out().status_code == 200
+def reuse(app, user, clock):
+    """Its own spent token comes back, with a proof: somebody has the key, too."""
+    stolen = app.tokens["refresh_token"]
+    clock.shift(timedelta(minutes=16))
+    app.refresh()
+    app.keep(app.refresh())
+    clock.shift(timedelta(seconds=70))
+    assert app.get().content == b"alice"
+    assert app.refresh(stolen).json()["error"] == "invalid_grant"
+
+
+WAYS = {
+    "token/revoke/": lambda app, user, clock: app.sign_out(),
+    "staff": lambda app, user, clock: AuthSession.objects.all().revoke("admin"),
+    "password": lambda app, user, clock: (user.set_password("another-pass-2"), user.save()),
+    "reuse": reuse,
+}
+
+
+@pytest.mark.parametrize("end", WAYS.values(), ids=WAYS)
+def test_whoever_ends_it_the_next_request_is_refused(app, user, clock, end):
+    """A proof of the key makes nothing good that is over."""
+    end(app, user, clock)
     assert app.get().content == b"anonymous"
+    app.refresh()
+    assert app.refresh().json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize(

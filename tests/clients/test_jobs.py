@@ -202,6 +202,19 @@ def test_a_night_of_jobs_signs_nobody_out(ci, user, settings):
     assert AuthSession.objects.active().filter(client="ci").count() == 4
 
 
+def test_what_was_shown_once_is_worth_nothing_where_no_history_is_kept(ci, user, settings):
+    """The row stays for as long as the assertion would count."""
+    settings.TOKENAUTH_HISTORY_LIFETIME = 0
+    job, shown = Job(), signed(claims(ci.origin), RSA)
+    assert job.show(shown).status_code == 200
+    job.send("/auth/token/revoke/", token=job.tokens["access_token"])
+    for minutes, left in ((9, 1), (12, 0)):
+        with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
+            call_command("tokenauth_clear", verbosity=0)
+            assert Job().show(shown).json()["error"] == "invalid_grant"
+        assert AuthSession.objects.count() == left
+
+
 def test_their_rows_go_with_the_history(job):
     """Although their marks look like those of adopted sessions, which stay."""
     with time_machine.travel(timezone.now() + timedelta(days=91)):

@@ -173,7 +173,7 @@ WRONG = {
     "sid": ["someone", "", 7, SID.upper(), f"urn:uuid:{SID}", SID.replace("-", "")],
     "rot": ["3", 3.0, True, -1, 2**31],
     "auth_time": ["then", 1.5, False],
-    "cnf": [{"jkt": "x"}],
+    "cnf": [{"jkt": "x"}, "x"],
 }
 CHANGES = [{name: value} for name, values in WRONG.items() for value in [None, *values]]
 
@@ -211,7 +211,7 @@ def test_what_is_wrong_with_a_token_is_told_without_its_values():
     with pytest.raises(InvalidToken, match=r"sub, rot$") as caught:
         check_access_claims(GOOD | {"sub": None, "rot": "secret"}, ISSUER, API)
     assert "secret" not in str(caught.value)
-    assert set(CLAIMS) == set(GOOD)
+    assert set(CLAIMS) == {*GOOD, "cnf"}
 
 
 def test_hs256_counts_only_where_it_stands_in_the_list(site, session):

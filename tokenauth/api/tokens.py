@@ -22,8 +22,8 @@ from tokenauth.clients.parameters import (
     invalid_request,
     refuse_browser,
 )
-from tokenauth.clients.proofs import fresh_nonce
 from tokenauth.conf import conf
+from tokenauth.dpop.answers import NONCE, fresh_nonce
 
 from .views import TokenAuthView
 
@@ -58,7 +58,7 @@ class TokenView(ClientView):
         session = grant(request._request, Parameters(request.data))
         headers = {"Pragma": "no-cache"}  # RFC 6749 §5.1
         if session.key_thumbprint:
-            headers |= fresh_nonce()
+            headers[NONCE] = fresh_nonce()
         return Response(token_answer(session), headers=headers)
 
 

@@ -21,11 +21,8 @@ from tokenauth.session.jwt.form import ASSERTION, check_form
 from tokenauth.session.keys import KeySet
 
 from .issuers import TrustedIssuer, trusted
-from .jobs import Job
+from .jobs import MAX_AGE, MAX_SKEW, Job
 
-#: Seconds that an assertion counts, however long its issuer lets it live: one that leaks in a log
-#: is worth nothing soon. And by how much the clocks of two machines may differ.
-MAX_AGE, MAX_SKEW = 10 * 60, 60
 MAX_JTI_LENGTH = 255
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Seconds that an assertion counts, however long its issuer lets it live: one that leaks in a log
+#: is worth nothing soon. And by how much the clocks of two machines may differ.
+MAX_AGE, MAX_SKEW = 10 * 60, 60
 #: What ``AuthSession.client_name`` holds.
 MAX_NAME_LENGTH = 100
 

@@ -1,15 +1,11 @@
 """Ask a client which key it holds, where its session is to be bound to one (RFC 9449 §5)."""
 
-import time
-
 from django.http import HttpRequest
 
-from tokenauth.dpop.nonces import make_nonce
+from tokenauth.dpop.answers import NONCE, fresh_nonce
 from tokenauth.exceptions import InvalidProof, NonceNeeded
 
 from .parameters import RequestRefused
-
-HEADER, NONCE = "DPoP", "DPoP-Nonce"
 
 
 def shown_key(request: HttpRequest) -> str | None:
@@ -19,7 +15,7 @@ def shown_key(request: HttpRequest) -> str | None:
 
     Raises RequestRefused.
     """
-    if HEADER not in request.headers:
+    if "DPoP" not in request.headers:
         return None
     try:
         from tokenauth.dpop.proving import prove  # noqa: PLC0415  # joserfc is optional
@@ -37,10 +33,7 @@ def shown_key(request: HttpRequest) -> str | None:
 def refusal(flaw: InvalidProof) -> RequestRefused:
     """Return what a client is told of a bad proof (RFC 9449 §5.1, §8)."""
     if isinstance(flaw, NonceNeeded):
-        return RequestRefused("use_dpop_nonce", f"The DPoP proof is {flaw}.", headers=fresh_nonce())
+        return RequestRefused(
+            "use_dpop_nonce", f"The DPoP proof is {flaw}.", headers={NONCE: fresh_nonce()}
+        )
     return RequestRefused("invalid_dpop_proof", f"The DPoP proof is refused: {flaw}.")
-
-
-def fresh_nonce() -> dict[str, str]:
-    """Return the header that brings the nonce of now (RFC 9449 §8.2)."""
-    return {NONCE: make_nonce(time.time())}

@@ -60,3 +60,19 @@ def use_once(proof: Proof) -> None:
         is_new = False
     if not is_new:
         raise InvalidProof("used before, as far as can be known: sign another")
+
+
+def flaw_of(
+    request: HttpRequest, token: Secret[str], thumbprint: str | None
+) -> InvalidProof | None:
+    """Return what is wrong with the proof that a token needs which is bound to a key (RFC 9449 §7).
+
+    None if it came and is good. See ``prove``.
+    """
+    try:
+        proof = prove(request, token, needs_nonce=False)
+    except InvalidProof as flaw:
+        return flaw
+    if proof is None or proof.thumbprint != thumbprint:
+        return InvalidProof("not of the key that the token is bound to")
+    return None

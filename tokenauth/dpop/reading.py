@@ -20,11 +20,9 @@ from tokenauth.session.jwt.form import check_form
 from tokenauth.session.keys import REFUSED, PublicKey, import_jwk
 
 from .addresses import normalise
+from .answers import ALGORITHMS
 from .nonces import is_nonce
 
-#: What is accepted, as ``algs`` and the server's metadata name it (RFC 9449 §5.1, §7.1). Not
-#: ``EdDSA``: it names no curve, and is deprecated (RFC 9864).
-ALGORITHMS = ("ES256", "Ed25519", "RS256")
 #: In characters. One with an RSA key of 4,096 bits has about 2,200.
 MAX_PROOF = 4096
 #: In seconds: how far the client's clock may be from ours, where it has no nonce of ours.

@@ -15,7 +15,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import InvalidToken, Unavailable, UnknownKey
+from tokenauth.dpop import answers as dpop
+from tokenauth.exceptions import InvalidProof, InvalidToken, NonceNeeded, Unavailable, UnknownKey
 from tokenauth.lazy import Lazy
 from tokenauth.request import cookies
 from tokenauth.secret import Secret
@@ -91,10 +92,11 @@ class Credentials:
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
         self.arrangement = arrangement()
-        bearer = bearer_of(request)
-        #: Whether an ``Authorization`` header came, which then decides alone.
-        self.by_header = bearer is not None
+        scheme, bearer = bearer_of(request)
+        #: Whether an ``Authorization`` header came, which then decides alone; and if it is DPoP's.
+        self.by_header, self.by_dpop = bearer is not None, scheme == "dpop"
         self.presented = [bearer] if bearer is not None else self._in_cookies()
+        self.flaw: InvalidProof | None = None  #: of the proof that came with it
         #: The claims of the token that counts, and of one that a refresh would replace.
         self.claims: Claims | None = None
         self.expired: Claims | None = None
@@ -132,6 +134,8 @@ class Credentials:
                 continue
             if (claims["client_id"] == BROWSER) is self.by_header:
                 continue
+            if not (yield from self._is_shown(raw, claims)):
+                continue
             is_good = claims["exp"] > now
             is_over = is_good and told is not None and (yield from is_refused(told, claims))
             (ended if is_over else alive).append(claims)
@@ -140,6 +144,16 @@ class Credentials:
             self.claims = newest
         else:
             self.expired = newest
+
+    def _is_shown(self, raw: Secret[str], claims: Claims) -> Flow[bool]:
+        """Tell whether the client holds the key that a token is bound to, if it is to one."""
+        if not self.by_dpop or "cnf" not in claims:
+            return self.by_dpop is ("cnf" in claims)
+        from tokenauth.dpop.proving import flaw_of  # noqa: PLC0415  # few sites have such clients
+
+        thumbprint = claims["cnf"].get("jkt")
+        self.flaw = yield in_a_thread(partial(flaw_of, self.request, raw, thumbprint))
+        return self.flaw is None
 
     def get_user(self) -> Any:
         """Return the person, or Django's AnonymousUser."""
@@ -166,6 +180,8 @@ class Credentials:
     def challenge(self) -> str:
         """What a 401 tells the client (RFC 6750 §3): whether it had better refresh."""
         came_in_vain = bool(self.presented) and self.claims is None
+        if came_in_vain and self.by_dpop:
+            return dpop.challenge(self.flaw)
         return 'Bearer realm="api"' + (', error="invalid_token"' if came_in_vain else "")
 
     def finish(self, response: HttpResponseBase) -> None:
@@ -176,6 +192,8 @@ class Credentials:
             patch_vary_headers(response, ("Authorization", "Cookie"))
         if response.status_code == 401:
             response.headers.setdefault("WWW-Authenticate", self.challenge)
+        if isinstance(self.flaw, NonceNeeded):
+            response.headers[dpop.NONCE] = dpop.fresh_nonce()
 
 
 def copied(value: Any) -> Any:
@@ -185,10 +203,11 @@ def copied(value: Any) -> Any:
     return [copied(part) for part in value] if isinstance(value, list) else value
 
 
-def bearer_of(request: HttpRequest) -> Secret[str] | None:
-    """Return what came as ``Authorization: Bearer``, None if no such header did (RFC 6750 §2.1)."""
+def bearer_of(request: HttpRequest) -> tuple[str, Secret[str] | None]:
+    """Return by which scheme a token came, and what (RFC 6750 §2.1, RFC 9449 §7.1); or no token."""
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return Secret(token.strip()) if scheme.lower() == "bearer" else None
+    scheme = scheme.lower()
+    return scheme, Secret(token.strip()) if scheme in ("bearer", "dpop") else None
 
 
 def verified(keys: Source[Verifier], raw: Secret[str]) -> Flow[Claims]:

@@ -3,13 +3,12 @@
 Or ``DPoP``, with a proof of the key that its session is bound to (RFC 9449 §7.1).
 """
 
-import time
 from functools import cached_property
 
 from django.http import HttpRequest, HttpResponseBase
 
 from tokenauth.conf import conf
-from tokenauth.dpop.nonces import make_nonce
+from tokenauth.dpop import answers
 from tokenauth.exceptions import InvalidProof, InvalidToken, NonceNeeded
 from tokenauth.models import AuthSession
 from tokenauth.request.jar.presentation import Presentation
@@ -19,8 +18,6 @@ from tokenauth.session.tokens import BearerAccessToken, Claims
 #: What a 401 asks for, of whom has brought nothing of this kind.
 CHALLENGE = 'Bearer realm="api"'
 SCHEMES = ("bearer", "dpop")
-#: As ``dpop.reading`` accepts them, which needs joserfc.
-ALGORITHMS = ("ES256", "Ed25519", "RS256")
 
 
 class Bearer(Presentation):
@@ -72,16 +69,13 @@ class Bearer(Presentation):
     @property
     def challenge(self) -> str:
         """What a 401 says to whom a token was refused (RFC 6750 §3.1, RFC 9449 §7.1, §9)."""
-        if not self.shows_key:
-            return f'{CHALLENGE}, error="invalid_token"'
-        error = "invalid_dpop_proof" if self.flaw else "invalid_token"
-        error = "use_dpop_nonce" if isinstance(self.flaw, NonceNeeded) else error
-        return f'DPoP realm="api", algs="{" ".join(ALGORITHMS)}", error="{error}"'
+        by_dpop = self.shows_key
+        return answers.challenge(self.flaw) if by_dpop else f'{CHALLENGE}, error="invalid_token"'
 
     def finish(self, response: HttpResponseBase) -> None:
         """Say in an answer what the client is to do about its proof."""
         if isinstance(self.flaw, NonceNeeded):
-            response.headers["DPoP-Nonce"] = make_nonce(time.time())
+            response.headers[answers.NONCE] = answers.fresh_nonce()
         if response.status_code == 401:
             response.headers.setdefault("WWW-Authenticate", self.challenge)
 

@@ -33,7 +33,8 @@ class Verifier:
     def claims_of(self, raw: Secret[str]) -> Mapping[str, Any]:
         """Return what a token says that our issuer has made for us, expired or not.
 
-        It is remembered: whoever gives it away gives a copy.
+        It is remembered: whoever gives it away gives a copy. One that is bound to a key says so in
+        ``cnf``: the caller asks for the proof.
 
         Raises InvalidToken, and UnknownKey when it names none of the keys.
         """
@@ -41,4 +42,5 @@ class Verifier:
 
     @sensitive_variables()
     def _verify(self, raw: Masked) -> Mapping[str, Any]:
-        return check_access_claims(self.keys.verify(Secret(raw)), self.issuer, self.audience)
+        payload = self.keys.verify(Secret(raw))
+        return check_access_claims(payload, self.issuer, self.audience, asks_for_proof=True)

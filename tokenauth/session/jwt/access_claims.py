@@ -45,13 +45,18 @@ def is_session(value: Any) -> bool:
         return False
 
 
+def is_mapping(value: Any) -> bool:
+    """Tell whether a claim is an object, as the key that a token is bound to (RFC 7800 §3)."""
+    return isinstance(value, dict)
+
+
 def is_audience(value: Any) -> bool:
     """Tell whether a claim names who may accept the token: one, or several (RFC 7519 §4.1.3)."""
     names = [value] if isinstance(value, str) else value
     return isinstance(names, list) and all(map(is_text, names))
 
 
-#: What a claim must be. RFC 9068 §2.2 requires all but the last three.
+#: What a claim must be. RFC 9068 §2.2 requires all but the last four.
 CLAIMS: Mapping[str, Callable[[Any], bool]] = {
     "iss": is_text,
     "aud": is_audience,
@@ -63,11 +68,12 @@ CLAIMS: Mapping[str, Callable[[Any], bool]] = {
     "sid": is_session,
     "rot": is_rotation,
     "auth_time": is_moment,
+    "cnf": is_mapping,
 }
 #: What may be left out: nobody proved who they are to an adopted session (RFC 9068 §2.2.1).
-OPTIONAL = {"auth_time"}
+OPTIONAL = {"auth_time", "cnf"}
 #: Nor may a site give these, which mean something to us or to any JWT library.
-RESERVED = {*CLAIMS, "nbf", "cnf", "jkt", "token_type"}
+RESERVED = {*CLAIMS, "nbf", "jkt", "token_type"}
 
 
 def check_access_claims(
