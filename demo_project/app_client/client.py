@@ -2,9 +2,10 @@
 
     python -m demo_project.app_client.client
 
-Its first line of standard input says where the demo is, and brings the tokens: neither arguments
-nor the environment are a place for them. It ends when that input does, however the demo ends. Each
-line of its output is something that happened, and has no token in it. Nothing but Python is needed.
+Its standard input says where the demo is, and brings the tokens: neither arguments nor the
+environment are a place for them. Each line of its output is something that happened, and has no
+token in it. When nobody reads that any more, however the demo ended, it ends too. It needs nothing
+but Python.
 """
 
 import json
@@ -12,7 +13,7 @@ import os
 import sys
 import time
 from contextlib import suppress
-from threading import Thread
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -104,30 +105,26 @@ def live(app: App, seconds: float, pause: float) -> str:
             say(app.go_on())
         except SignedOut as refused:
             return f"Refused ({refused}): signed out. The app forgets its tokens and ends."
-        except OSError:
+        except (OSError, HTTPException):
             say("No answer. It will ask again, with the tokens that it has.")
         time.sleep(pause)
-    with suppress(OSError, SignedOut):
+    with suppress(OSError, HTTPException, SignedOut):
         app.give_back()
     return "Its time is over. The app gives its tokens back and ends."
 
 
 def say(what: str) -> None:
-    """Write down what happened."""
-    sys.stdout.write(f"{what}\n")
-    sys.stdout.flush()
-
-
-def end_with_the_demo() -> None:
-    """End when standard input does: whoever started this has gone."""
-    sys.stdin.buffer.read()
-    os._exit(0)
+    """Write down what happened; end if there is nobody to read it."""
+    try:
+        sys.stdout.write(f"{what}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(0)  # anything else would try to write once more
 
 
 def main() -> None:
     """Be an app until its time is over, it is signed out, or the demo ends."""
-    start = json.loads(sys.stdin.readline())
-    Thread(target=end_with_the_demo, daemon=True).start()
+    start = json.load(sys.stdin)
     say(f"Started: process {os.getpid()}. Its tokens came by a pipe.")
     app = App(start["site"], start["tokens"])
     say(live(app, start["seconds"], start["pause"]))

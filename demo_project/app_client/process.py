@@ -31,7 +31,6 @@ class RunningApp:
     def __init__(self, sid: UUID) -> None:
         self.sid = sid
         self.events: deque[Event] = deque(maxlen=60)
-        # It reads its standard input, which the system closes even if we are killed.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "demo_project.app_client.client"],
             cwd=BASE_DIR,
@@ -44,10 +43,9 @@ class RunningApp:
     @sensitive_variables()
     def begin(self, start: dict[str, Any]) -> None:
         """Hand over the tokens, and listen from here on."""
-        pipe = self.process.stdin
-        if pipe is not None:
-            pipe.write(f"{json.dumps(start)}\n")
-            pipe.flush()
+        if self.process.stdin is not None:
+            with self.process.stdin as pipe:
+                json.dump(start, pipe)
         Thread(target=self.listen, daemon=True).start()
 
     def listen(self) -> None:
