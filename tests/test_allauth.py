@@ -23,8 +23,12 @@ from django.core import mail
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.http import HttpResponse
+from django.test import Client
 from django.urls import path
 from django.utils import timezone
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from tests import settings_allauth, urls
 from tests.factories import PASSWORD, UserFactory
@@ -56,9 +60,21 @@ def leave(request):
 
 if INSIDE:
     from allauth.account.decorators import reauthentication_required
+    from allauth.headless.contrib.rest_framework.authentication import XSessionTokenAuthentication
     from allauth.mfa.totp.internal import auth as totp
     from allauth.socialaccount.models import SocialAccount
     from allauth.usersessions.models import UserSession
+
+    class AppLogin(APIView):
+        """An app's sign-in, by whom allauth says who it is."""
+
+        authentication_classes = [XSessionTokenAuthentication]
+        permission_classes = [IsAuthenticated]
+
+        def post(self, request):
+            """Give the app its tokens."""
+            request.user.backend = "allauth.account.auth_backends.AuthenticationBackend"
+            return Response(shortcuts.sign_in_app(request._request, request.user))
 
     #: The page's urls before the test site's, which are the same in part.
     page = {}
@@ -66,7 +82,8 @@ if INSIDE:
     of_page = [pattern for pattern in page["urlpatterns"] if pattern is not ...]
     recent = path("recent/", recent_login_required(recent_view))
     left = path("leave/", reauthentication_required(leave))
-    urlpatterns = [*of_page, recent, left, *urls.urlpatterns]
+    app_login = path("app-login/", AppLogin.as_view())
+    urlpatterns = [*of_page, recent, left, app_login, *urls.urlpatterns]
 
     class OurLogin:
         """A site without the page's lines that lead away from our login page."""
@@ -669,6 +686,22 @@ def test_headless_app_clients_are_allauths_own(browser, alice):
     assert headless(browser, "app", "auth/session", headers=token).status_code == 410
     assert (who(browser), browser.cookies == before) == ("bob", True)
     assert [session.user for session in AuthSession.objects.active()] == [bob]
+
+
+@beside_allauth
+def test_an_app_whom_allauth_knows_gets_our_tokens(server, alice, settings):
+    """By the view of the page about apps; allauth's own session may end then."""
+    settings.TOKENAUTH_APP_CLIENTS = True
+    app = Client(headers={"host": "app.site.test", "x-forwarded-proto": "https"})
+    assert app.post("/app-login/").status_code in (401, 403)
+    there = "/_allauth/app/v1/auth/"
+    done = app.post(f"{there}login", CREDENTIALS, "application/json").json()
+    token = {"x-session-token": done["meta"]["session_token"]}
+    ours = app.post("/app-login/", headers=token).json()
+    assert app.delete(f"{there}session", headers=token).status_code == 401
+    header = {"authorization": f"Bearer {ours['access_token']}"}
+    assert app.get("/whoami/", headers=header).content == b"alice"
+    assert [session.client for session in AuthSession.objects.active()] == ["app"]
 
 
 @beside_allauth
