@@ -294,7 +294,7 @@ def scenes_of(tab, play, end):
 def test_the_demo_has_no_violation(chromium_process, problems, tmp_path):
     """Each of its pages, and each scene of both plays."""
     with demo_tab(chromium_process, tmp_path) as tab:
-        for page in ("/", "/private/", "/note/"):
+        for page in ("/", "/private/", "/app/", "/note/"):
             tab.goto(page)
             assert problems(tab) == []
         tab.fill(text="A note")
