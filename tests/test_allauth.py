@@ -73,8 +73,8 @@ if INSIDE:
 
         def post(self, request):
             """Give the app its tokens."""
-            request.user.backend = "allauth.account.auth_backends.AuthenticationBackend"
-            return Response(shortcuts.sign_in_app(request._request, request.user))
+            backend = "allauth.account.auth_backends.AuthenticationBackend"
+            return Response(shortcuts.sign_in_app(request._request, request.user, backend=backend))
 
     #: The page's urls before the test site's, which are the same in part.
     page = {}

@@ -20,6 +20,7 @@ from tokenauth.authentication import BearerTokenAuthentication
 from tokenauth.decorators import recent_login_required
 from tokenauth.pages.views import sign_in
 from tokenauth.permissions import RecentLogin
+from tokenauth.shortcuts import sign_in_app
 
 PAGE = "<!doctype html><title>{0}</title><link rel=icon href=data:,><h1>{0}</h1>{1}"
 FORM = (
@@ -140,6 +141,14 @@ class Matters(Ping):
     """The same, for scripts."""
 
     permission_classes = [RecentLogin]
+
+
+def app_tokens(request: HttpRequest) -> JsonResponse:
+    """Let a page of the person's start an app: what the browser keeps is its own affair."""
+    request.session["before"] = "kept"
+    tokens = sign_in_app(request, request.user)
+    request.session["after"] = "kept"
+    return JsonResponse(tokens)
 
 
 def events(request: HttpRequest) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 
 from tokenauth.lazy import credentials_of
 
-from .clients.answers import tokens_in_body
+from .clients.answers import token_answer
 from .conf import conf
 from .models import MAX_CLIENT_NAME_LENGTH, AuthSession
 from .request.credentials import Credentials
@@ -51,23 +51,41 @@ def sign_in_app(
     *,
     client_name: str = "",
     key_thumbprint: str | None = None,
+    backend: str = "",
 ) -> dict[str, Any]:
-    """Sign in a person that ``authenticate()`` returned in an app, as ``api/login/`` does.
+    """Sign in a person in an app, as ``api/login/`` does, and return what the app gets.
 
-    Returns what the app gets (RFC 6749 §5.1), for the body of an answer that no browser reads
-    (``tokenauth.clients.parameters.refuse_browser``). No cookie is set. An app that is signed in
-    already, by its header, has the new session in the place of that one. ``key_thumbprint`` binds
-    the session to a key (``tokenauth.clients.proofs.shown_key``).
+    That is for the body of an answer which no browser reads (RFC 6749 §5.1;
+    ``tokenauth.clients.parameters.refuse_browser``). Whoever sends the request stays who they are,
+    and no cookie is set. An app that is signed in already, by its header, has the new session in
+    the place of that one.
+
+    ``key_thumbprint`` binds the session to a key (``tokenauth.clients.proofs.shown_key``).
+    ``backend`` is the dotted path of the authentication backend that vouches for the user; see
+    ``AuthSession.objects.start``, and ValueError there.
     """
-    credentials = credentials_of(request)
-    user_logged_in.send(sender=type(user), request=request, user=user)
-    session: AuthSession = AuthSession.objects.start(
-        request,
-        user,
-        client=Client(APP, readable(client_name), key_thumbprint),
-        replaces=credentials.sids() if credentials.bearer else (),
+    return token_answer(
+        start_in_app(
+            request, user, Client(APP, readable(client_name), key_thumbprint), backend=backend
+        )
     )
-    return tokens_in_body(session, *credentials.hand_over(session))
+
+
+def start_in_app(
+    request: HttpRequest, user: AbstractBaseUser, client: Client, *, backend: str = ""
+) -> AuthSession:
+    """Start the session of an app; see sign_in_app()."""
+    credentials = credentials_of(request)
+    credentials.is_apps_login = True
+    try:
+        user_logged_in.send(sender=type(user), request=request, user=user)
+    finally:
+        credentials.is_apps_login = False
+    replaced = credentials.sids() if credentials.bearer else ()
+    session: AuthSession = AuthSession.objects.start(
+        request, user, backend=backend, client=client, replaces=replaced
+    )
+    return session
 
 
 def readable(name: str) -> str:

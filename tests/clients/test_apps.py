@@ -172,6 +172,20 @@ def test_an_app_that_has_a_jar_ends_nobodys_session_by_it(user):
     assert AuthSession.objects.active().count() == 2
 
 
+def test_a_page_that_starts_an_app_leaves_its_browser_alone(user):
+    """Also where the view writes Django's session: both are signed in, each by its own tokens."""
+    browser, app = Client(), App()
+    browser.post("/auth/login/", {"username": user.get_username(), "password": PASSWORD})
+    before = {name: morsel.value for name, morsel in browser.cookies.items()}
+    app.tokens = browser.get("/app-tokens/").json()
+    after = {name: morsel.value for name, morsel in browser.cookies.items()}
+    assert after == before
+    assert app.get().content == b"alice"
+    assert browser.get("/whoami/").content == b"alice"
+    assert dict(browser.session.items()).items() >= {"before": "kept", "after": "kept"}.items()
+    assert AuthSession.objects.active().count() == 2
+
+
 # Using it
 
 

@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import Credentials
 from tokenauth.request.refresh import expiry, in_utc
+from tokenauth.session.tokens import Claims
 
 
 def person(user: Any) -> dict[str, Any] | None:
@@ -37,10 +38,15 @@ def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:
 
 
 def signed_in(credentials: Credentials) -> dict[str, Any]:
-    """Say who is signed in, by which session, and until when."""
+    """Say who is signed in here, by which session, and until when."""
     user, session = credentials.get_user(), credentials.session
+    return signed_in_by(user, session, credentials.access)
+
+
+def signed_in_by(user: Any, session: AuthSession | None, access: Claims | None) -> dict[str, Any]:
+    """Say the same of a person, a session and its access token."""
     return {
         "user": person(user),
         "session": one_session(session, session.pk) if session else None,
-        **expiry(credentials),
+        **expiry(access, session),
     }

@@ -31,6 +31,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tokenauth.authentication import CookieTokenAuthentication
+from tokenauth.clients.answers import tokens_in_body
 from tokenauth.clients.parameters import RequestRefused, refuse_browser
 from tokenauth.clients.proofs import shown_key
 from tokenauth.conf import conf
@@ -41,15 +42,18 @@ from tokenauth.request.django_sessions.following import adopt_now
 from tokenauth.request.origins import from_this_site
 from tokenauth.request.throttling import LoginAttempt
 from tokenauth.secret import Masked
+from tokenauth.session.devices import Client
 from tokenauth.session.jwt.access_claims import APP, BROWSER
+from tokenauth.session.tokens import issue_access_token
 from tokenauth.session.users import can_be_username
 from tokenauth.shortcuts import (
+    readable,
     revoke_others,
     revoke_own,
     sessions_of,
     sign_in,
-    sign_in_app,
     sign_out,
+    start_in_app,
 )
 from tokenauth.stepup.challenges import InsufficientUserAuthentication
 
@@ -180,13 +184,14 @@ class LoginView(OpenView):
         login = login_of(request)
         key = demand_app(request._request) if login.client == APP else None
         user = check_password(request._request, login)
-        credentials = credentials_of(request)
         if login.client == APP:
-            tokens = sign_in_app(
-                request._request, user, client_name=login.client_name, key_thumbprint=key
-            )
-            return Response(answers.signed_in(credentials) | {"tokens": tokens})
+            client = Client(APP, readable(login.client_name), key)
+            session = start_in_app(request._request, user, client)
+            access = issue_access_token(session)
+            tokens = tokens_in_body(session, *access)
+            return Response(answers.signed_in_by(user, session, access[1]) | {"tokens": tokens})
         sign_in(request._request, user, persistent=login.remember)
+        credentials = credentials_of(request)
         credentials.answers_at_once = True
         return Response(answers.signed_in(credentials))
 

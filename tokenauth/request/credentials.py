@@ -62,6 +62,8 @@ class Credentials:
     adoptable: AbstractBaseUser | None = None
     #: Whether the Django session was one, and that is over.
     barred = False
+    #: Whether it is an app that is being signed in, which is no login of this browser's.
+    is_apps_login = False
     #: Django's session, bound to whoever is there.
     store: BoundStore | None = None
 
@@ -287,15 +289,6 @@ class Credentials:
     def _send(self, session: AuthSession) -> None:
         self.access_token, self.access = tokens.issue_access_token(session)
         self.outgoing = session  # last: the claims of a site's own may fail
-
-    def hand_over(self, session: AuthSession) -> tuple[Secret[str], tokens.Claims]:
-        """Sign the request in by a session whose tokens go out in the body: no browser's.
-
-        Returns its access token, and what that says.
-        """
-        self._record(session)
-        raw, self.access = tokens.issue_access_token(session)
-        return raw, self.access
 
     def end(self, reason: str) -> None:
         """End the sessions that this browser presented, and forget its person."""

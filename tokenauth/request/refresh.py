@@ -118,7 +118,7 @@ def tell(credentials: Credentials, origin: str | None) -> HttpResponse:
         response = refusal(401, _("Nobody is signed in here."), code)
         response["WWW-Authenticate"] = 'Cookie realm="api"'
         return response
-    return JsonResponse(expiry(credentials))
+    return JsonResponse(expiry(credentials.access, credentials.session))
 
 
 def send_away(credentials: Credentials, url: str) -> HttpResponse:
@@ -203,12 +203,11 @@ def refusal(status: int, detail: str, code: str) -> JsonResponse:
     return JsonResponse({"detail": detail, "code": code}, status=status)
 
 
-def expiry(credentials: Credentials) -> dict[str, str | int | None]:
+def expiry(access: Claims | None, session: AuthSession | None) -> dict[str, str | int | None]:
     """Say when the access token and the session expire, and in how many seconds from now.
 
     The seconds are for clients whose clock is wrong.
     """
-    access, session = credentials.access, credentials.session
     access_end = datetime.fromtimestamp(access.exp, UTC) if access else None
     session_end = session.expires_at if session else None
     return {

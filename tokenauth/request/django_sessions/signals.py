@@ -17,6 +17,8 @@ def on_login(credentials: "Credentials", user: AbstractBaseUser) -> None:
     The signal alone is no login: knox sends it for a bearer token.
     """
     store = credentials.store
+    if credentials.is_apps_login:
+        return
     if is_ceded(credentials) or store is None or not store.modified:
         return
     if keys.signed_in(credentials.request, user):
