@@ -58,8 +58,6 @@ class Parameters:
 
     def __init__(self, form: Any) -> None:
         form = form or QueryDict()  # no body has no type
-        if not isinstance(form, QueryDict):
-            raise invalid_request("Send the parameters as application/x-www-form-urlencoded.")
         repeated = sorted(name for name, values in form.lists() if len(values) > 1)
         if repeated:
             raise invalid_request(f"Send each parameter once: {known(repeated)}.")
