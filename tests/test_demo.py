@@ -24,6 +24,8 @@ from tokenauth.session.tokens import Claims
 
 THIEF, LOST_ANSWER = "/auth/demo/thief/", "/auth/demo/lost-answer/"
 APP = "/app/"
+#: As a token looks; the coverage tool has base64 of its own in the environment.
+JWT = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 USED_TWICE = "Somebody else may have used your sign-in"
 
 
@@ -408,11 +410,11 @@ def test_an_app_ends_with_the_demo(tmp_path):
         wait_until(lambda: events_of(person.visit(APP)))
         pid = pid_of(person.visit(APP))
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        assert b"eyJ" not in command + Path(f"/proc/{pid}/environ").read_bytes()
-        assert not any("eyJ" in page for page in person.pages)
+        assert not JWT.search(command + Path(f"/proc/{pid}/environ").read_bytes())
+        assert not any(JWT.search(page.encode()) for page in person.pages)
         assert is_alive(pid)
         os.kill(demo.pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(pid))
         assert "Traceback" not in demo.read()
         files = [file.read_bytes() for file in tmp_path.glob("demo.sqlite3*")]
-        assert not [text for text in (*files, demo.read().encode()) if b"eyJ" in text]
+        assert not [text for text in (*files, demo.read().encode()) if JWT.search(text)]
