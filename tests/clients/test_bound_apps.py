@@ -11,6 +11,9 @@ from tests.apps import App
 from tests.dpop.proofs import KEYS, make_proof
 from tests.factories import UserFactory
 from tokenauth.models import AuthSession
+from tokenauth.secret import Secret
+from tokenauth.session import tokens
+from tokenauth.session.keys import make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +110,18 @@ def test_a_login_with_a_proof_binds_the_session(app):
     assert AuthSession.objects.get().key_thumbprint
     assert app.get().content == b"alice"
     assert app.get("/api/for-apps/").json() == {"username": "alice", "client": "app"}
+
+
+def test_a_token_that_others_verify_says_to_which_key_it_is_bound(user, settings):
+    """RFC 9449 §6.1: a resource server asks for the same proof, and has no row to look at."""
+    settings.TOKENAUTH_SIGNING_KEYS = [make_key("ES256")[1].reveal()]
+    settings.TOKENAUTH_ISSUER = "http://testserver/auth/"
+    app = BoundApp()
+    app.sign_in(user)
+    said = tokens.signing_keys().public.verify(Secret(app.tokens["access_token"]))
+    assert said["cnf"] == {"jkt": AuthSession.objects.get().key_thumbprint}
+    assert said["client_id"] == "app"
+    assert app.get().content == b"alice"
 
 
 def test_a_proof_without_a_nonce_is_told_one(user):
