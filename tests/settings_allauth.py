@@ -38,6 +38,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = with_own(base.MIDDLEWARE, globals()["MIDDLEWARE"])
 ROOT_URLCONF = "tests.test_allauth"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 
 # A folder of TEMPLATES["DIRS"], with the page's template.
 LOADERS = [

@@ -5,6 +5,8 @@ run in one of their own, with ``tests.settings_allauth``; here each says what ca
 """
 
 import fcntl
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -12,13 +14,16 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
 import time_machine
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.apps import apps
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, get_user_model
 from django.core import mail
 from django.core.cache import cache
 from django.core.checks import run_checks
@@ -61,9 +66,19 @@ def leave(request):
 if INSIDE:
     from allauth.account.decorators import reauthentication_required
     from allauth.headless.contrib.rest_framework.authentication import XSessionTokenAuthentication
+    from allauth.mfa.models import Authenticator
     from allauth.mfa.totp.internal import auth as totp
     from allauth.socialaccount.models import SocialAccount
     from allauth.usersessions.models import UserSession
+    from fido2.cose import ES256
+    from fido2.utils import websafe_decode, websafe_encode
+    from fido2.webauthn import (
+        Aaguid,
+        AttestationObject,
+        AttestedCredentialData,
+        AuthenticatorData,
+        CollectedClientData,
+    )
 
     class AppLogin(APIView):
         """An app's sign-in, by whom allauth says who it is."""
@@ -500,6 +515,52 @@ def type_code(browser, asked, clock, secret):
     return browser.post_form(form, {"code": new_code(clock, secret)})
 
 
+class Passkey:
+    """A security key in software: it signs as a browser's does (WebAuthn §6.3.3)."""
+
+    def __init__(self, user, origin):
+        self.key, self.id, self.origin = ec.generate_private_key(ec.SECP256R1()), b"k" * 16, origin
+        public = ES256.from_cryptography_key(self.key.public_key())
+        made = AttestedCredentialData.create(Aaguid.NONE, self.id, public)
+        attested = AttestationObject.create("none", self.data(made), {})
+        said = CollectedClientData.create("webauthn.create", b"c" * 32, origin)
+        credential = self.credential(clientDataJSON=said, attestationObject=attested)
+        Authenticator.objects.create(
+            user=user, type="webauthn", data={"name": "Key", "credential": credential}
+        )
+
+    def data(self, made=None):
+        """What it says of itself, with the user's touch; of a new key, the key."""
+        flags = AuthenticatorData.FLAG.UP | (AuthenticatorData.FLAG.AT if made else 0)
+        rp = hashlib.sha256(urlsplit(self.origin).hostname.encode()).digest()
+        return AuthenticatorData.create(rp, flags, 1, made or b"")
+
+    def credential(self, **parts):
+        """What a browser's script sends."""
+        name = websafe_encode(self.id)
+        response = {key: websafe_encode(part) for key, part in parts.items()}
+        common = {"type": "public-key", "clientExtensionResults": {}}
+        return common | {"id": name, "rawId": name, "response": response}
+
+    def sign(self, challenge):
+        """The answer to a challenge."""
+        data = self.data()
+        said = CollectedClientData.create("webauthn.get", challenge, self.origin)
+        signature = self.key.sign(data + said.hash, ec.ECDSA(hashes.SHA256()))
+        return self.credential(clientDataJSON=said, authenticatorData=data, signature=signature)
+
+
+def touch_passkey(browser, asked, clock, secret):
+    key = Passkey(get_user_model().objects.get(username="alice"), str(browser.origin))
+    then = asked.url.params["next"]
+    form = str(httpx.URL("/accounts/2fa/webauthn/reauthenticate/", params={"next": then}))
+    page = browser.get(form)
+    options = json.loads(re.search(r'id="js_data"[^>]*>(.*?)</script>', page.text, re.DOTALL)[1])
+    challenge = websafe_decode(options["request_options"]["publicKey"]["challenge"])
+    token = {"csrfmiddlewaretoken": browser.value("csrftoken")}
+    return browser.send_form(form, token | {"credential": json.dumps(key.sign(challenge))})
+
+
 def late_sign_in(browser, clock, secret):
     """Sign in with both factors, longer ago than a recent login was."""
     sign_in(browser, remember="on")
@@ -508,9 +569,9 @@ def late_sign_in(browser, clock, secret):
 
 
 @beside_allauth
-@pytest.mark.parametrize("prove", [type_password, type_code])
+@pytest.mark.parametrize("prove", [type_password, type_code, touch_passkey])
 def test_allauth_proves_a_recent_login(browser, alice, secret, clock, prove):
-    """By password or by a code; then the page that wanted it is shown, in a session of its own."""
+    """By each means; then the page that wanted it is shown, in a session of its own."""
     late_sign_in(browser, clock, secret)
     page = prove(browser, browser.get("/recent/?a=1"), clock, secret)
     assert (page.text, page.url.raw_path) == ("Here it is done.", b"/recent/?a=1")
@@ -521,7 +582,7 @@ def test_allauth_proves_a_recent_login(browser, alice, secret, clock, prove):
 
 
 @beside_allauth
-@pytest.mark.parametrize("prove", [type_password, type_code])
+@pytest.mark.parametrize("prove", [type_password, type_code, touch_passkey])
 def test_a_form_waits_while_allauth_asks(browser, alice, secret, clock, prove):
     """In the Django session, the last one alone; it is shown before it is sent."""
     late_sign_in(browser, clock, secret)
