@@ -12,7 +12,7 @@ from django.test import override_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.apps import App
+from tests.app import App
 from tests.factories import UserFactory
 from tests.prove import tally
 from tokenauth.models import AuthSession, RevokeReason

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from django.test import Client
 
-from tests.apps import App
+from tests.app import App
 from tests.factories import UserFactory
 from tests.prove import tally
 from tokenauth.models import AuthSession

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from tests.apps import App
+from tests.app import App
 from tests.factories import PASSWORD, SessionFactory, StaffFactory, UserFactory
 from tokenauth import urls as ours
 from tokenauth.models import AuthSession

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.core.cache import cache
 
-from tests.apps import App
+from tests.app import App
 from tests.dpop.proofs import KEYS, make_proof
 from tests.factories import UserFactory
 from tokenauth.models import AuthSession

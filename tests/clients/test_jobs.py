@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from tests.apps import App
+from tests.app import App
 from tests.clients import AUDIENCE, DISCOVERY, KEYS_PATH, RSA, claims, key_set, signed
 from tests.factories import SessionFactory, UserFactory
 from tests.resource.issuer import issuer, nobody, publish
