@@ -321,7 +321,8 @@ def test_a_server_that_dies_ends_the_rest(needs, tmp_path, folders):
         assert site.process.wait(PATIENCE) == 1
         assert "weather has ended (status -9)." in site.said
         workers = [int(orphan.headers["X-Worker"]), *site.pids.values()]
-        assert not [pid for pid in workers if is_alive(pid)]
+        # The worker of a server that was killed hears of it by itself.
+        wait_until(lambda: not [pid for pid in workers if is_alive(pid)])
     assert f"tokenauth_servers_{site.port}" not in databases()
     assert [*folders.iterdir()] == []
 

@@ -87,7 +87,10 @@ def plant(window, planter):
     """Visit a sibling, whose script sets a cookie for the whole site."""
     sibling = window.tab(window.origin.replace("www.", "shop.") + "/whoami/")
     assert sibling.text == "anonymous"
-    sibling.evaluate(PLANT, [planter.cookies["sessionid"].value, SITE])
+    planted = planter.cookies["sessionid"].value
+    sibling.evaluate(PLANT, [planted, SITE])
+    # Chromium writes later than the script goes on, and reads after it has written.
+    assert planted in sibling.evaluate("() => document.cookie")
 
 
 def show(tab, path):
