@@ -969,10 +969,12 @@ async def test_a_registry_without_sockets_ends_by_itself(site):
     await asyncio.wait_for(asyncio.gather(*registry.Registry().tasks), PATIENCE)
 
 
-async def test_without_a_layer_nobody_is_told(site, session):
-    """A signal that was connected while there was one does nothing."""
+async def test_without_a_layer_nobody_is_told(site, session, caplog):
+    """A signal that was connected while there was one does nothing, and fails at nothing."""
     site.CHANNEL_LAYERS = {}
     await in_thread(revoke)(session)
+    assert not await in_thread(AuthSession.objects.active().filter(pk=session.pk).exists)()
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("layer", [{}, MEMORY])

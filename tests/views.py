@@ -143,6 +143,11 @@ class Matters(Ping):
     permission_classes = [RecentLogin]
 
 
+def strict(request: HttpRequest) -> HttpResponse:
+    """A page that lets in nobody by the name of whoever asks."""
+    return HttpResponse(f"not for {name(request.user)}", status=401)
+
+
 def app_tokens(request: HttpRequest) -> JsonResponse:
     """Let a page of the person's start an app: what the browser keeps is its own affair."""
     request.session["before"] = "kept"

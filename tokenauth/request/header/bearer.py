@@ -26,7 +26,8 @@ class Bearer(Presentation):
     A browser sends cookies whoever asks it to, and never this header by itself.
     """
 
-    #: Why the proof was refused, once somebody has asked who this is.
+    #: Once somebody has asked who this is: whether it is anybody, and why the proof was refused.
+    counts = False
     flaw: InvalidProof | None = None
 
     def __init__(self, request: HttpRequest, raw: Secret[str], *, shows_key: bool) -> None:
@@ -54,6 +55,7 @@ class Bearer(Presentation):
         except InvalidProof as flaw:
             self.flaw = flaw
             raise
+        self.counts = True
         return session
 
     def _shown_key(self) -> str:
@@ -76,7 +78,7 @@ class Bearer(Presentation):
         """Say in an answer what the client is to do about its proof."""
         if isinstance(self.flaw, NonceNeeded):
             response.headers[answers.NONCE] = answers.fresh_nonce()
-        if response.status_code == 401:
+        if response.status_code == 401 and not self.counts:
             response.headers.setdefault("WWW-Authenticate", self.challenge)
 
 
