@@ -14,7 +14,7 @@ urlpatterns = [
     path("api/open/", views.Open.as_view()),
     path("api/for-apps/", views.ForApps.as_view()),
     path("matters/", views.matters),
-    path("strict/", views.strict),
+    path("own-401/", views.own_401),
     path("app-tokens/", views.app_tokens),
     path("api/matters/", views.Matters.as_view()),
     path("upload/", views.upload),

@@ -143,7 +143,7 @@ class Matters(Ping):
     permission_classes = [RecentLogin]
 
 
-def strict(request: HttpRequest) -> HttpResponse:
+def own_401(request: HttpRequest) -> HttpResponse:
     """A page that lets in nobody by the name of whoever asks."""
     return HttpResponse(f"not for {name(request.user)}", status=401)
 

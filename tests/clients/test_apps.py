@@ -225,9 +225,9 @@ def test_a_token_that_does_not_count_is_refused_with_a_reason(app, clock):
 
 def test_a_401_of_the_views_own_says_nothing_of_a_good_token(app, clock):
     """The client would refresh in vain; of one that is over it says so, in a plain view too."""
-    assert "WWW-Authenticate" not in app.get("/strict/").headers
+    assert "WWW-Authenticate" not in app.get("/own-401/").headers
     clock.shift(timedelta(minutes=16))
-    assert app.get("/strict/")["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
+    assert app.get("/own-401/")["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
 
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer a.b.c", "bearer {}"])
