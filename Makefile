@@ -28,8 +28,8 @@ PYENV_PYTHONS = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-3]*
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.demo ## Serve the demo (PORT=8000): sign in and watch the session stay alive
-	$(BIN)/python manage.py demo --port "$(PORT)"
+demo: $(VENV)/.demo ## Serve the demo (PORT=8000, HTTPS=1): sign in and watch the session stay alive
+	$(if $(HTTPS),DEMO_HTTPS=1 )$(BIN)/python manage.py demo --port "$(PORT)"
 
 servers: $(VENV)/.servers ## Serve the demo beside two resource servers, behind nginx (PORT=8000)
 	$(BIN)/python manage.py servers --port "$(PORT)"
@@ -44,7 +44,8 @@ test: $(VENV)/.test $(VENV)/.servers $(if $(CHROMIUM),$(VENV)/.browser $(if $(NP
 DATABASE_FREE = test_benchmarks test_checks test_conf test_demo test_docs test_example_id test_fastapi test_harness test_interleavings test_key_checks test_languages \
   test_layers test_gates test_gateway_jwks test_nginx test_servers test_slow_uploads session/test_devices session/test_keys session/test_rotation session/test_tokens api/test_schema \
   resource/test_authentication resource/test_checks resource/test_expiry resource/test_keys resource/test_middleware resource/test_revocations \
-  resource/test_standalone resource/test_unavailable request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins
+  resource/test_standalone resource/test_unavailable resource/test_bound_sessions device/test_binding_model device/test_challenges device/test_checks device/test_proofs device/test_tokens \
+  request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins
 DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/%.py)
 
 # What `make test` leaves out. Nothing may be missing here, coverage of the combined runs neither.

@@ -83,7 +83,7 @@ def make_token() -> str:
         PrivateFormat,
     )
 
-    from tokenauth.session.keys import SigningKeys  # noqa: PLC0415  # the same
+    from tokenauth.session.jose.keys import SigningKeys  # noqa: PLC0415  # the same
 
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

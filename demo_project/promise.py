@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from uuid import UUID
 
@@ -89,7 +89,9 @@ def caught(
 
 def refresh_as(agent: str, token: Presented, request: HttpRequest) -> dict[str, Any]:
     """Ask this very server for new tokens, over HTTP, as a browser that holds this token."""
-    with closing(HTTPConnection("127.0.0.1", int(request.META["SERVER_PORT"]), 10)) as server:
+    connect = HTTPSConnection if request.is_secure() else HTTPConnection
+    port = int(request.META["SERVER_PORT"])
+    with closing(connect("127.0.0.1", port, timeout=10)) as server:
         try:
             server.request(
                 "POST",

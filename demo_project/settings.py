@@ -3,7 +3,7 @@
 Environment: DEMO_DATABASE (path of the SQLite file), DEMO_PRODUCTION=1 (the settings a live site
 would have; then SECRET_KEY is required, DEMO_HOSTS is a comma-separated list, and DEMO_CACHE is the
 URL of a Redis server), DEMO_EXAMPLE_ID (the URL of a running Example ID; ``manage.py demo`` starts
-one).
+one), DEMO_HTTPS=1 (``manage.py demo`` serves over https, and sessions are bound to the device).
 """
 
 import os
@@ -92,6 +92,15 @@ if EXAMPLE_ID:
 # So short that a person can watch tokens expire; a real site keeps the defaults.
 TOKENAUTH_ACCESS_TOKEN_LIFETIME = timedelta(seconds=30)
 TOKENAUTH_GRACE_PERIOD = timedelta(seconds=5)
+
+# Browsers bind sessions over https alone: `make demo HTTPS=1`.
+HTTPS = DEBUG and os.environ.get("DEMO_HTTPS") == "1"
+
+if HTTPS:
+    TOKENAUTH_COOKIE_SECURE = True
+    TOKENAUTH_DEVICE_BINDING = True
+    # As short: a copy of the cookies is good for as long. The default is ten minutes.
+    TOKENAUTH_DEVICE_TOKEN_LIFETIME = timedelta(seconds=20)
 
 # The page "An app" starts one.
 TOKENAUTH_APP_CLIENTS = True

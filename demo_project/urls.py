@@ -21,6 +21,11 @@ app = [
     path("app/stop/", app_client.stop, name="app_stop"),
 ]
 
+if settings.HTTPS:
+    from demo_project.device.copied_jar import copied_jar
+
+    plays.append(path("auth/demo/copied-jar/", copied_jar, name="copied_jar"))
+
 example_id = [path("", include("demo_project.example_id.urls"))] if settings.EXAMPLE_ID else []
 
 urlpatterns = [

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from demo_project.example_id import PROVIDER_ID, provider_url
 from demo_project.models import Note
-from tokenauth.decorators import recent_login_required
+from tokenauth.decorators import device_proof_required
 from tokenauth.shortcuts import sign_out
 
 
@@ -34,7 +34,7 @@ def admin_elsewhere(request: HttpRequest) -> dict[str, str]:
     """
     other = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}
     host, _, port = request.get_host().partition(":")
-    origin = f"http://{other[host]}:{port}" if host in other and port else ""
+    origin = f"{request.scheme}://{other[host]}:{port}" if host in other and port else ""
     return {"admin_origin": origin}
 
 
@@ -86,9 +86,13 @@ def saved_message(before: int | None, after: int) -> str:
     return "Saved. Your access token expired while you wrote; the session was refreshed on the way."
 
 
-@recent_login_required(max_age=60)
+@device_proof_required(max_age=30, otherwise=60)
 def delete_account(request: HttpRequest) -> HttpResponse:
-    """Delete the person who is signed in, and sign them out."""
+    """Delete the person who is signed in, and sign them out.
+
+    A browser that can proves at this moment which device it is on; of others' people a login of the
+    last minute is wanted.
+    """
     if request.method == "POST":
         user = person(request)
         name = user.get_username()

@@ -39,7 +39,7 @@ HEADING = re.compile(r"^## `(TOKENAUTH_\w+)`\n\n(?:\*.*\*\n\n)?", re.MULTILINE)
 #: The modules whose messages the page about checks lists.
 CHECKS = (
     *("checks/site", "checks/policy", "checks/settings", "checks/names", "checks/deployment"),
-    *("checks/issuer", "checks/admin", "checks/sockets", "resource/checks"),
+    *("checks/issuer", "checks/device", "checks/admin", "sockets/checks", "resource/checks"),
 )
 #: What the values that a message is made of stand for.
 WORDS = {

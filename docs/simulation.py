@@ -1,4 +1,4 @@
-"""Simulate a day of page loads, and compare tokenauth's rotation with three others.
+"""Simulate a day of page loads, and compare tokenauth, unbound and bound, with three others.
 
     python docs/simulation.py                                     the table
     python docs/simulation.py --svg docs/images/simulation.svg    the same numbers, drawn
@@ -38,6 +38,10 @@ OVERTAKEN = 0
 HONEST, ROBBED = 300, 100
 #: When the jar is copied.
 THEFT = 3600
+#: How long a device token lives; its cookie is replaced two minutes before it goes, which is a
+#: grace period earlier.
+DEVICE_TOKEN = 600
+REPLACED_WITH = GRACE + 120
 
 
 class Access(NamedTuple):
@@ -105,6 +109,16 @@ class Ours:
             self.reached.setdefault(OVERTAKEN, now)
 
 
+class Bound(Ours):
+    """The same, of a session that is bound to its device: who cannot prove its key is shut out.
+
+    Rotation goes on below it, and the person's browser always can. A thief has what is left of the
+    device token that he copied.
+    """
+
+    name = "tokenauth, bound"
+
+
 class Strict:
     """RFC 9700 to the letter: a token is good once."""
 
@@ -155,7 +169,7 @@ class Supabase(Strict):
         return self.rotation
 
 
-SERVERS: list[Any] = [Ours, Strict, Sibling, Supabase]
+SERVERS: list[Any] = [Ours, Bound, Strict, Sibling, Supabase]
 
 
 # The people: when they load a page.
@@ -306,6 +320,14 @@ class World:
         if self.thief:
             self.robber = self.thief(self, self.jar)
             self.robber.begin(now)
+            if isinstance(self.server, Bound):
+                self.at(now + self.rng.uniform(REPLACED_WITH, DEVICE_TOKEN), self.shut_out)
+
+    def shut_out(self, now: float) -> None:
+        """Refuse the thief from here on: for him it is over, though the session is not."""
+        if self.robber and self.robber.started is None:
+            self.robber.started = now  # he comes too late
+        raise Ended
 
 
 class Thief:
@@ -532,17 +554,19 @@ N = n      tokenauth, if n rotations in a row with a re-issue later than the gra
 overtaken  tokenauth, if an unexpired access token of an earlier rotation, later than the grace
            period after the rotation, ended it
 0          none at all
-n % time   share of thieves found within the day, and the median time of those
+n % time   share of thieves found within the day, or shut out, and the median time of those
 """
 
 INK = {
     Ours.name: "#1a7f4b",
+    Bound.name: "#0891b2",
     Strict.name: "#c2410c",
     Sibling.name: "#2563eb",
     Supabase.name: "#8b5cf6",
 }
 SHAPES = {
     Ours.name: '<circle cx="{x}" cy="{y}" r="6.5" fill="{ink}"/>',
+    Bound.name: '<circle cx="{x}" cy="{y}" r="5" fill="none" stroke="{ink}" stroke-width="4"/>',
     Strict.name: '<rect x="{x_}" y="{y_}" width="10" height="10" fill="{ink}"/>',
     Sibling.name: '<path d="M{x} {y}m0 -7l7 7l-7 7l-7 -7z" fill="{ink}"/>',
     Supabase.name: '<path d="M{x} {y}m0 -6.5l6.5 11.5h-13z" fill="{ink}"/>',
@@ -597,7 +621,14 @@ def draw(honest: list[Row], thieves: list[Row]) -> str:
             )
             y += 15
         y += 12
-    out.append(text(20, y + 18, "A thief with a copy of the jar: median time until found", "head"))
+    out.append(
+        text(
+            20,
+            y + 18,
+            "A thief with a copy of the jar: median time until found, or shut out",
+            "head",
+        )
+    )
     y += 44
     ticks = {"1 min": 1, "10 min": 10, "1 h": 60, "6 h": 360, "1 day": DAY / 60}
     bottom = y + 10 + 30 * len(thieves)
@@ -615,8 +646,10 @@ def draw(honest: list[Row], thieves: list[Row]) -> str:
         missed = [(float(NEVER), name) for name, f in pairs if f.share < 50]
         out += [mark(name, x, y) for x, name in [*spread(inside), *spread(missed)]]
     y += 40
-    for n, name in enumerate(names):
-        out += [mark(name, 40 + 190 * n, y), text(54 + 190 * n, y + 4, name)]
+    x = 28
+    for name in names:
+        out += [mark(name, x, y), text(x + 14, y + 4, name)]
+        x += 40 + 7 * len(name)
     y += 26
     note = (
         f"{HONEST} honest or {ROBBED} robbed sessions each. The median is of those found; "
@@ -630,7 +663,7 @@ def draw(honest: list[Row], thieves: list[Row]) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {y + 16}" role="img" '
-        f'aria-labelledby="title desc">\n<title id="title">Four rules for refresh tokens over a '
+        f'aria-labelledby="title desc">\n<title id="title">Five rules for refresh tokens over a '
         f'day: false sign-outs, and time to find a thief</title>\n<desc id="desc">{told}.</desc>\n'
         f"<style>{STYLE}\n</style>\n" + "\n".join(out) + "\n</svg>\n"
     )

@@ -80,22 +80,22 @@ class Chromium:
 
     name = "chromium"
 
-    def __init__(self, executable: str) -> None:
+    def __init__(self, executable: str, arguments: Sequence[str] = ARGUMENTS) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="playwright")
         self.thread.start()
-        self.run(self._launch(executable))
+        self.run(self._launch(executable, arguments))
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for something of Playwright's async API."""
         return asyncio.run_coroutine_threadsafe(_wait_for(awaitable), self.loop).result(60)
 
-    async def _launch(self, executable: str) -> None:
+    async def _launch(self, executable: str, arguments: Sequence[str]) -> None:
         from playwright.async_api import async_playwright  # noqa: PLC0415  # may be missing
 
         self.playwright = await async_playwright().start()
         self.process = await self.playwright.chromium.launch(
-            executable_path=executable, args=ARGUMENTS
+            executable_path=executable, args=list(arguments)
         )
 
     def close(self) -> None:
@@ -110,11 +110,16 @@ class Window:
     """One person's Chromium: tabs that share a cookie jar."""
 
     def __init__(
-        self, chromium: Chromium, server: Server, host: str = "localhost", state: Any = None
+        self,
+        chromium: Chromium,
+        server: Server,
+        host: str = "localhost",
+        state: Any = None,
+        origin: str = "",
     ) -> None:
         self.run = chromium.run
-        # Chromium trusts localhost and names under it with Secure cookies, and no others.
-        self.origin = f"http://{host}:{server.port}"
+        # Without TLS, Chromium trusts localhost with Secure cookies, names under it, and no others.
+        self.origin = origin or f"http://{host}:{server.port}"
         self.log: list[tuple[str, str, int]] = []
         self.run(self._open(chromium, state))
 

@@ -5,7 +5,8 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -16,7 +17,7 @@ from django.db.backends.utils import CursorWrapper
 import tokenauth
 from tests import engines
 from tests.browser import Browser
-from tests.chromium import Chromium, Window, find_axe, find_executable
+from tests.chromium import ARGUMENTS, Chromium, Window, find_axe, find_executable
 from tests.factories import StaffFactory, UserFactory
 from tests.live import Server, serve
 from tests.processes import PATIENCE
@@ -106,12 +107,7 @@ def browser(new_browser) -> Browser:
 @pytest.fixture(scope="session")
 def chromium_process() -> Iterator[Chromium]:
     """The one Chromium that all tests share."""
-    executable = find_executable()
-    if executable is None:
-        leave_out("Chromium was not found: install it, or say in CHROMIUM where it is")
-    if importlib.util.find_spec("playwright") is None:
-        leave_out("Playwright is not installed: pip install --group browser")
-    process = Chromium(executable)
+    process = start_chromium()
     yield process
     process.close()
 
@@ -177,6 +173,16 @@ def staff(db):
     return StaffFactory(username="root")
 
 
-def leave_out(reason: str) -> None:
+def start_chromium(arguments: Sequence[str] = ARGUMENTS) -> Chromium:
+    """Start a Chromium; skip the test where there is none."""
+    executable = find_executable()
+    if executable is None:
+        leave_out("Chromium was not found: install it, or say in CHROMIUM where it is")
+    if importlib.util.find_spec("playwright") is None:
+        leave_out("Playwright is not installed: pip install --group browser")
+    return Chromium(executable, arguments)
+
+
+def leave_out(reason: str) -> NoReturn:
     """Skip a test, or fail it where nothing may be left out (`make test-all`)."""
     (pytest.fail if os.environ.get("TOKENAUTH_REQUIRE_ALL") == "1" else pytest.skip)(reason)

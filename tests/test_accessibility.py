@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.chromium import Window
+from tests.device.test_pages import KEY
 from tests.live import serve
 from tests.pages.test_devices_page import AGENTS, session_on
 from tests.processes import ROOT
@@ -165,6 +166,28 @@ def test_the_devices_page_has_no_violation(chromium, problems, user):
 
 @in_both_layouts
 @pytest.mark.usefixtures("layout")
+def test_the_pages_of_a_site_that_binds_sessions_have_no_violation(
+    chromium, problems, settings, user
+):
+    """Bound devices, alone and among others of their kind; and a login page when a key is gone."""
+    settings.TOKENAUTH_DEVICE_BINDING = True
+    tab = chromium.tab()
+    tab.login(user)
+    for device in AGENTS:
+        session_on(device, user, device_key=KEY)
+    session_on("Edge on Windows", user, device_key=KEY)
+    tab.goto(DEVICES)
+    assert tab.text.count("Bound to that device") == len(AGENTS)
+    tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert problems(tab) == []
+    AuthSession.objects.update(device_key=KEY)
+    tab.goto(f"{LOGIN}?next={DEVICES}")
+    assert "Try once more" in tab.text
+    assert problems(tab) == []
+
+
+@in_both_layouts
+@pytest.mark.usefixtures("layout")
 def test_a_devices_page_without_a_session_has_no_violation(chromium, client, problems, user):
     """Django's session alone signs the person in, and is not adopted yet."""
     tab = chromium.tab()
@@ -226,6 +249,20 @@ def test_a_session_has_no_violation(desk, problems, user, staff):
     for session in (AuthSession.objects.get(user=staff), user.auth_sessions.last()):
         desk.goto(reverse("admin:tokenauth_authsession_change", args=[session.pk]))
         assert problems(desk, DJANGOS) == []
+
+
+def test_what_staff_see_of_bound_sessions_has_no_violation(desk, problems, settings, user):
+    """In the list, and on the page of one of which a second key was shown."""
+    settings.TOKENAUTH_DEVICE_BINDING = True
+    user.auth_sessions.update(device_key=KEY, second_key_at=timezone.now())
+    desk.goto(f"{SESSIONS}?binding=bound")
+    desk.evaluate("document.querySelectorAll('.day').forEach(day => day.remove())")
+    assert "bound to their device" in desk.text
+    assert problems(desk, DJANGOS) == []
+    [session, *_] = user.auth_sessions.active()
+    desk.goto(reverse("admin:tokenauth_authsession_change", args=[session.pk]))
+    assert "the key of another device was shown" in desk.text
+    assert problems(desk, DJANGOS) == []
 
 
 def test_the_warnings_have_no_violation(desk, problems, staff):

@@ -18,9 +18,10 @@ from django.utils.translation import gettext_lazy
 from django.views import debug
 
 import tokenauth
-from tokenauth.checks import deployment, names, policy, site, sockets
+from tokenauth.checks import deployment, names, policy, site
 from tokenauth.checks import settings as setting_checks
 from tokenauth.middleware import TokenAuthMiddleware
+from tokenauth.sockets import checks as sockets
 
 pytestmark = pytest.mark.django_db  # Django's own checks look at the database
 

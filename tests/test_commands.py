@@ -16,7 +16,7 @@ from tests.factories import SessionFactory, UserFactory
 from tokenauth.management.commands import tokenauth_clear
 from tokenauth.models import AuthSession
 from tokenauth.session.endings import RevokeReason
-from tokenauth.session.keys import SigningKeys
+from tokenauth.session.jose.keys import SigningKeys
 
 pytestmark = [pytest.mark.django_db, pytest.mark.users]
 
@@ -261,6 +261,6 @@ def test_a_key_that_cannot_be_written_is_told(tmp_path):
 
 def test_no_key_is_made_without_the_library(monkeypatch):
     """It says what to install."""
-    monkeypatch.setitem(sys.modules, "tokenauth.session.keys", None)
+    monkeypatch.setitem(sys.modules, "tokenauth.session.jose.keys", None)
     with pytest.raises(CommandError, match=r"pip install 'django-tokenauth\[keys\]'"):
         make_key()

@@ -31,6 +31,8 @@ DEFAULTS = {
     "REVOCATIONS_DOWN": "accept",
     "RECENT_LOGIN": None,
     "APP_CLIENTS": False,
+    "DEVICE_BINDING": False,
+    "DEVICE_TOKEN_LIFETIME": timedelta(minutes=10),
     "TRUSTED_ISSUERS": {},
     "SEND_NOTICES": False,
     "ADDRESS_LABEL": None,
@@ -82,7 +84,7 @@ def test_an_optional_length_of_time_may_be_a_number_too(settings):
 def test_only_the_two_token_lifetimes_fall_back_to_simplejwts(settings, name):
     """The rest of ``SIMPLE_JWT`` belongs to the site's own bearer API."""
     settings.SIMPLE_JWT = {name: timedelta(seconds=77)}
-    falls_back = name.endswith("_TOKEN_LIFETIME")
+    falls_back = name in ("ACCESS_TOKEN_LIFETIME", "REFRESH_TOKEN_LIFETIME")
     assert getattr(conf, name) == (timedelta(seconds=77) if falls_back else DEFAULTS[name])
     setattr(settings, f"TOKENAUTH_{name}", 88)
     assert getattr(conf, name) == timedelta(seconds=88)

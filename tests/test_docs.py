@@ -28,6 +28,8 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken as BearerToken
 
 from tests import urls
+from tests.demo import wait_until
+from tests.device.test_pages import KEY
 from tests.factories import PASSWORD, SessionFactory
 from tests.resource import SID
 from tests.resource import token as resource_token
@@ -161,6 +163,22 @@ def test_the_scripts_of_the_javascript_page_work(chromium, user):
     assert evaluate(refresh, "return refresh();") is True
     assert evaluate(api, logout, who) is None
     assert evaluate(refresh, "return refresh();") is False
+
+
+@pytest.mark.parametrize("server", ["wsgi"], indirect=True)
+def test_a_script_sends_once_more_what_was_asked_for_a_proof(chromium, settings, user):
+    """In Chromium, by the page's code: the second one arrives, and there is no third."""
+    settings.TOKENAUTH_DEVICE_BINDING = True
+    tab = chromium.tab()
+    tab.login(user)
+    AuthSession.objects.update(device_key=KEY)
+    proved, call = find(js("javascript"), "function proved"), "proved(new Request('/api/ping/'))"
+    tab.evaluate(f"() => {{ {proved} window.sent = {call}.then((answer) => answer.status); }}")
+    ping = ("GET", "/api/ping/")
+    wait_until(lambda: (*ping, 401) in chromium.log)
+    AuthSession.objects.update(device_key="")
+    assert tab.evaluate("window.sent") == 200
+    assert [entry for entry in chromium.log if entry[:2] == ping] == [(*ping, 401), (*ping, 200)]
 
 
 @pytest.mark.parametrize("server", ["wsgi"], indirect=True)

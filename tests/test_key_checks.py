@@ -122,8 +122,8 @@ def test_a_weak_key_is_told_by_its_place_and_size(site):
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     """And nothing else of the keys, which nobody can read."""
-    monkeypatch.setitem(sys.modules, "tokenauth.session.keys", None)
-    monkeypatch.delattr("tokenauth.session.keys", raising=False)
+    monkeypatch.setitem(sys.modules, "tokenauth.session.jose.keys", None)
+    monkeypatch.delattr("tokenauth.session.jose.keys", raising=False)
     (message,) = found()
     assert message.id == "tokenauth.E021"
     assert "pip install 'django-tokenauth[keys]'" in message.hint

@@ -18,32 +18,41 @@ FLOORS = [
     ["conf exceptions lazy secret signals"],
     [
         "session.jwt: form jwk claims access_claims site_claims",
-        "session.database: batches contention prepared",
-        "session: rotation keys tokens users devices django_sessions endings transitions",
+        "session.database: fields batches contention prepared",
     ],
-    ["models", "dpop: addresses nonces answers reading proving"],
+    [
+        "session.jose: keys self_signed",
+        "session: rotation tokens users devices django_sessions endings transitions",
+    ],
+    [
+        "models",
+        "dpop: addresses nonces answers reading proving",
+        "device: challenges tokens proofs",
+    ],
     ["session.revocations: stream telling rows publishing doors"],
     ["resource.keys: fetching verifying published"],
-    ["request.jar: places presentation"],
+    ["request.jar: places presentation device"],
     ["request.header: bearer"],
     [
         "request.django_sessions: store keys adoption owner signals following",
         "request: cookies origins loops bounce credentials throttling settlement refresh",
     ],
+    ["device: asking cookie demands endpoints binding"],
     ["clients: parameters answers proofs entries jobs issuers assertions grants"],
     ["sockets: connection handshake looking telling registry doors"],
     ["middleware authentication shortcuts channels"],
     ["stepup: recency challenges interrupted allauths"],
     ["permissions"],
     [
-        "pages: forms links redirects wording notices reauthentication views",
-        "api: answers views gateway tokens schema jwks",
+        "pages: forms links redirects wording notices reauthentication device_proof views",
+        "api: answers views gateway tokens schema jwks device",
     ],
     ["mixins decorators"],
     [
         "admin: staff columns searching listing activity chart users sessions",
         "sessions views urls",
-        "checks: settings names site policy deployment issuer admin sockets",
+        "checks: settings names site policy deployment issuer device admin",
+        "sockets: checks",
     ],
     [
         "apps testing pytest_plugin",
@@ -56,7 +65,14 @@ FLOORS = [
 PURE = {
     *("conf", "exceptions", "lazy", "signals"),
     *("request.jar.places", "request.jar.presentation", "request.cookies"),
-    *("session.tokens", "session.keys", "session.devices", "session.rotation"),
+    *("request.jar.device", "device.challenges", "device.tokens", "device.proofs"),
+    *(
+        "session.jose.self_signed",
+        "session.tokens",
+        "session.jose.keys",
+        "session.devices",
+        "session.rotation",
+    ),
     *("session.jwt.form", "session.jwt.jwk", "session.jwt.claims", "session.jwt.access_claims"),
     *("session.revocations.stream", "resource.revocations", "sockets.connection"),
     *("stepup.recency", "dpop.addresses", "dpop.nonces", "dpop.reading"),
@@ -212,12 +228,12 @@ def test_only_one_module_touches_simplejwt():
 def test_only_one_module_touches_joserfc():
     """What a key is, is read in one place; and a site without keys needs no library for them."""
     packages = {module: {name.split(".")[0] for name in imports(module)} for module in TREES}
-    assert users_of({"joserfc", "cryptography"}, packages.get) == {"session.keys"}
+    assert users_of({"joserfc", "cryptography"}, packages.get) == {"session.jose.keys"}
 
 
 def test_token_cookies_are_set_in_one_place():
     """Views never set cookies: ``settlement`` decides, ``cookies`` writes; in tests ``testing``."""
-    writers = {"request.cookies", "request.settlement", "testing"}
+    writers = {"request.cookies", "request.settlement", "device.cookie", "testing"}
     assert users_of({"set_cookie", "delete_cookie"}, calls) == {"request.cookies"}
     assert users_of({"put", "put_access", "put_refresh"}, calls) == writers
 

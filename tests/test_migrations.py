@@ -16,7 +16,7 @@ from tokenauth.session.devices import kind_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BEFORE, AFTER = "0002_django_session", "0003_device_and_reuse"
-UNDATED, BEFORE_CLIENTS, NEWEST = "0005_told", "0006_authenticated_at", "0007_clients"
+UNDATED, BEFORE_CLIENTS, NEWEST = "0005_told", "0006_authenticated_at", "0008_device_key"
 
 
 def migrate(name):
@@ -86,6 +86,7 @@ def test_a_server_that_does_not_know_the_newest_columns_goes_on_signing_people_i
     session = of_before.objects.create(**session_of(UserFactory(), ""))
     now = AuthSession.objects.get(pk=session.pk)
     assert (now.client, now.client_name, now.key_thumbprint) == ("browser", "", None)
+    assert (now.device_key, now.second_key_at) == ("", None)
 
 
 def indexes(model):

@@ -156,6 +156,8 @@ def test_starting_stores_one_row_for_the_sign_in(user, request_):
         "reuse_ip_address": None,
         "reuse_user_agent": "",
         "told": None,
+        "device_key": "",
+        "second_key_at": None,
     }
     assert started.active
 
@@ -997,7 +999,7 @@ def test_a_database_that_is_down_is_not_tried_for_ever(spendable, error, tries):
 def test_inside_a_transaction_nothing_is_tried_again(spendable):
     """A broken transaction can only be given up, by its owner."""
     raw, refused = Secret(spendable), refusing(999, *LOST["psycopg"])
-    brought = Brought(tokens.RefreshToken.read(raw), tokens.hash_token(raw), None, None)
+    brought = Brought(tokens.RefreshToken.read(raw), tokens.hash_token(raw), None, "", None)
     with refused as tried, pytest.raises(OperationalError), transaction.atomic():
         AuthSession.objects._rotate(brought, None)
     assert len(tried) == 1

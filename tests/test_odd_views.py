@@ -134,9 +134,9 @@ def signed_in(client, user):
 def slow_look_up(monkeypatch):
     look_up = AuthSessionManager.look_up
 
-    def slow(manager, sid):
+    def slow(manager, sid, key=None):
         time.sleep(0.3)
-        return look_up(manager, sid)
+        return look_up(manager, sid, key)
 
     monkeypatch.setattr(AuthSessionManager, "look_up", slow)
 

@@ -20,14 +20,18 @@ from django.test import Client
 from django.urls import path
 from django.utils import timezone
 
+from tests.device.keys import ES256
 from tests.factories import PASSWORD, SessionFactory, StaffFactory, UserFactory
 from tests.processes import PATIENCE, ROOT, expired_access_token, run_django
 from tests.session.test_revocations import DOORS, change_password, deactivate, sign_in
 from tokenauth.channels import TokenAuthMiddlewareStack
+from tokenauth.device.tokens import issue_device_token
 from tokenauth.models import AuthSession
 from tokenauth.request import cookies
+from tokenauth.request.jar.device import device_place
 from tokenauth.session import tokens
 from tokenauth.session.endings import RevokeReason
+from tokenauth.session.jwt.jwk import canonical
 from tokenauth.session.tokens import remake_refresh_token
 from tokenauth.sockets import doors, looking, registry, telling
 
@@ -256,6 +260,21 @@ async def test_a_session_that_does_not_count_is_closed_with_4401(session, change
     """The answer to the refresh says the rest: 401."""
     await in_thread(change)(session)
     assert await Browser(jar(token_of(session))).is_refused()
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["its claim", "its row alone"])
+async def test_a_bound_session_opens_one_with_its_device_token_alone(site, session, knows):
+    """Of a copy of the jar it is closed with 4401, as if a refresh could help."""
+    site.TOKENAUTH_DEVICE_BINDING = True
+    before, key = token_of(session), canonical(ES256().jwk)
+    session.device_key = key
+    await in_thread(session.save)()
+    access = token_of(session) if knows else before
+    assert await Browser(jar(access)).is_refused()
+    device = {device_place(session.pk).name: issue_device_token(session.pk, key, proved=1).reveal()}
+    browser = Browser(jar(access, **device))
+    assert (await browser.open()).person == session.user.get_username()
+    await browser.leave()
 
 
 async def test_the_page_is_told_the_code_though_it_asked_for_a_subprotocol(session):
@@ -631,8 +650,8 @@ async def test_a_session_that_ends_while_it_is_looked_up_opens_nothing(session, 
     """The look-up found it alive, the message came meanwhile."""
     look_up = AuthSession.objects.look_up
 
-    def slow_look_up(sid):
-        result = look_up(sid)
+    def slow_look_up(sid, key=None):
+        result = look_up(sid, key)
         revoke(session)
         return result
 

@@ -26,8 +26,9 @@ class TokenAuthConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks and the receivers."""
         from . import signals  # noqa: PLC0415  # they import models
-        from .checks import admin, deployment, issuer, policy, site, sockets  # noqa: PLC0415  # the same
+        from .checks import admin, deployment, device, issuer, policy, site  # noqa: PLC0415  # the same
         from .pages import notices  # noqa: PLC0415  # the same
+        from .sockets import checks as sockets  # noqa: PLC0415  # the same
 
         register(Tags.security)(site.check_site)
         register(Tags.security)(policy.check_settings)
@@ -35,6 +36,7 @@ class TokenAuthConfig(AppConfig):
         register(Tags.security)(admin.check_logins)
         register(Tags.security)(issuer.check_keys)
         register(Tags.security)(issuer.check_revocations)
+        register(Tags.security)(device.check_device_binding)
         register(Tags.security)(sockets.check_channel_layer)
         register(Tags.security, deploy=True)(deployment.check_deployment)
         user_logged_in.connect(follow_login, dispatch_uid="tokenauth.follow_login")

@@ -186,6 +186,8 @@ class Conf:
     REVOCATIONS_DOWN = Setting[Literal["accept", "refuse"]]("accept", str)
     RECENT_LOGIN = OptionalDuration()
     APP_CLIENTS = Setting(default=False)
+    DEVICE_BINDING = Setting(default=False)
+    DEVICE_TOKEN_LIFETIME = Duration(timedelta(minutes=10))
     TRUSTED_ISSUERS = Setting[dict[str, dict[str, Any]]]({}, dict)
     SEND_NOTICES = Setting(default=False)
     ADDRESS_LABEL = Setting[str | None](None, str, type(None))

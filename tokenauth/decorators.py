@@ -2,17 +2,22 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 
-from .mixins import RecentLoginRequiredMixin, demand_recent_login
+from .mixins import RecentLoginRequiredMixin, demand_device_proof, demand_recent_login
 from .request import bounce
-from .stepup.recency import FIVE_MINUTES, duration_of
+from .stepup.recency import FIVE_MINUTES, ONE_MINUTE, duration_of
 
-__all__ = ["RecentLoginRequiredMixin", "never_bounced", "recent_login_required"]
+__all__ = [
+    "RecentLoginRequiredMixin",
+    "device_proof_required",
+    "never_bounced",
+    "recent_login_required",
+]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -55,21 +60,60 @@ def recent_login_required(
     """
     length = duration_of(max_age)
 
-    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        if iscoroutinefunction(view):
+    return guarded_by(partial(demand_recent_login, max_age=length), view)
 
-            @wraps(view)
-            async def aguarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                asked = await sync_to_async(demand_recent_login)(request, length)
-                return await view(request, *args, **kwargs) if asked is None else asked
 
-            return aguarded
+@overload
+def device_proof_required(
+    view: View, *, max_age: timedelta | float = ..., otherwise: timedelta | float | None = ...
+) -> View: ...
+
+
+@overload
+def device_proof_required(
+    view: None = None,
+    *,
+    max_age: timedelta | float = ...,
+    otherwise: timedelta | float | None = ...,
+) -> Callable[[View], View]: ...
+
+
+def device_proof_required(
+    view: Callable[..., Any] | None = None,
+    *,
+    max_age: timedelta | float = ONE_MINUTE,
+    otherwise: timedelta | float | None = FIVE_MINUTES,
+) -> Any:
+    """Run a view only for browsers that proved their device key at most ``max_age`` ago.
+
+    A duration, or seconds. The others are made to prove it, which their person does not notice; the
+    request then goes on, a form with its files. Chrome makes six proofs in nine minutes at most.
+    Where the session is bound to no device, as in other browsers, a login counts that is as recent
+    as ``otherwise``: see ``recent_login_required``. None refuses.
+
+    Raises ValueError for a duration that is not above zero.
+    """
+    length, fallback = duration_of(max_age), None if otherwise is None else duration_of(otherwise)
+    return guarded_by(partial(demand_device_proof, max_age=length, otherwise=fallback), view)
+
+
+def guarded_by(demand: Callable[..., Any], view: Callable[..., Any] | None) -> Any:
+    """Return the view, behind what ``demand`` of a request returns; of None, what does that."""
+    if view is None:
+        return partial(guarded_by, demand)
+    guarded: Callable[..., Any] = view
+    if iscoroutinefunction(view):
 
         @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            asked = demand_recent_login(request, length)
-            return view(request, *args, **kwargs) if asked is None else asked
+        async def aguard(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            asked = await sync_to_async(demand)(request)
+            return await guarded(request, *args, **kwargs) if asked is None else asked
 
-        return guarded
+        return aguard
 
-    return decorate if view is None else decorate(view)
+    @wraps(view)
+    def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        asked = demand(request)
+        return guarded(request, *args, **kwargs) if asked is None else asked
+
+    return guard

@@ -10,6 +10,7 @@
       + Unavailable           nobody can say now: nothing changes
       + SessionSuspended      its session lives, but may not be used now: nothing changes
           + SessionExpired      … because its time has just run out, by this clock
+          + DeviceProofRequired … without a proof of the device key that it is bound to
       + SessionEnded          its session is over: the browser's cookies may go
           + SignedOutElsewhere … because somebody deleted its Django session
           + TokenReused       … because this very token had been spent: theft
@@ -55,6 +56,13 @@ class SessionSuspended(TokenAuthError):  # noqa: N818  # the same
 
 class SessionExpired(SessionSuspended):
     """Its time has just run out, unless the clock is wrong: the cookies stay, the data goes."""
+
+
+class DeviceProofRequired(SessionSuspended):
+    """It is bound to a device, and nothing shows that the request comes from there."""
+
+    #: What a script is told.
+    code = "device_proof_required"
 
 
 class SessionEnded(TokenAuthError):  # noqa: N818  # the same

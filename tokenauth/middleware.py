@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
 
 from tokenauth.lazy import credentials_of
@@ -50,37 +51,35 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         """Drive the flow, here or on the event loop."""
         if self.is_async:
             return self.__acall__(request)
-        flow = self.flow(request)
-        step = next(flow)
+        flow, result = self.flow(request), None
         while True:
+            try:
+                step = flow.send(result)
+            except StopIteration as done:
+                response: HttpResponseBase = done.value
+                return response
             try:
                 result = step() if step else self.get_response(request)
             except CancelledError:
                 # From an ASGI server, through a middleware below that is not async: see __acall__.
                 following.abandon(credentials_of(request))
                 raise
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """See __call__()."""
+        flow, result = self.flow(request), None
+        while True:
             try:
                 step = flow.send(result)
             except StopIteration as done:
                 response: HttpResponseBase = done.value
                 return response
-
-    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        """See __call__()."""
-        flow = self.flow(request)
-        step = next(flow)
-        while True:
             try:
                 result = await (sync_to_async(step)() if step else self.get_response(request))
             except CancelledError:
                 # The browser went away. A logout() counts all the same, as Django's does.
                 await sync_to_async(following.abandon)(credentials_of(request))
                 raise
-            try:
-                step = flow.send(result)
-            except StopIteration as done:
-                response: HttpResponseBase = done.value
-                return response
 
     def process_request(self, request: HttpRequest) -> None:
         """Give the request its lazy user; unlike Django's, without a need for sessions."""
@@ -93,29 +92,53 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         if credentials.bearer is not None:
             credentials.heed_header()
         trace = loops.take(request)
-        if credentials.presented.rivals:
-            yield credentials.part_rivals
+        response: HttpResponseBase | None = yield from self.receive(credentials, trace)
+        if response is not None:
+            if credentials.store is not None:
+                credentials.store.let_alone()
+            return response
         if refresh.is_refresh(request.path):
             credentials.answers_at_once = True
-            response: HttpResponseBase = yield partial(refresh.answer, credentials, trace)
+            response = yield partial(refresh.answer, credentials, trace)
         else:
-            bounced = yield from self.admit(credentials, trace)
-            if bounced is not None:
-                return bounced
-            if self.loads_session and credentials.store is not None:
-                yield credentials.store.judge
             response = yield None
-        if settlement.is_due(credentials):
-            yield partial(settlement.settle, credentials, response)
-        settlement.write(credentials, response)
+        yield from self.finish(credentials, response)
         if trace.note:
             response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
 
+    def receive(
+        self, credentials: Credentials, trace: loops.Trace
+    ) -> Flow[HttpResponseBase | None]:
+        """Settle who it is as far as that must be before the view; return the answer of no view."""
+        if credentials.presented.rivals:
+            yield credentials.part_rivals
+        if credentials.binds:
+            answer: HttpResponseBase | None = yield from binding().intervene(credentials)
+            if answer is not None:
+                return answer
+        if refresh.is_refresh(credentials.request.path):
+            return None
+        bounced = yield from self.admit(credentials, trace)
+        if bounced is None and self.loads_session and credentials.store is not None:
+            yield credentials.store.judge
+        return bounced
+
+    def finish(self, credentials: Credentials, response: HttpResponseBase) -> Flow[None]:
+        """Carry out what the request came to."""
+        if settlement.is_due(credentials):
+            yield partial(settlement.settle, credentials, response)
+        device = binding() if credentials.binds else None
+        if device is not None and device.is_due(credentials):
+            yield partial(device.settle, credentials)
+        settlement.write(credentials, response)
+        if device is not None:
+            device.finish(credentials, response)
+
     def admit(self, credentials: Credentials, trace: loops.Trace) -> Flow[HttpResponseBase | None]:
         """Refresh what has expired, here or by a bounce; return the bounce."""
         request, access = credentials.request, credentials.presented.access
-        if not credentials.needs_refresh:
+        if not credentials.needs_refresh or credentials.needs_proof:
             return None
         token = refresh_token_here(request, credentials)
         if token is not None:
@@ -138,6 +161,20 @@ class TokenAuthMiddleware(AuthenticationMiddleware):
         # Under the include, and after a bounce, the browser has had its chance to refresh.
         credentials.unknown = not (has_tried or bounce.brings_refresh_cookie(request.path))
         return None
+
+
+def binding() -> Any:
+    """Return what binds sessions to devices. It needs joserfc, which is optional.
+
+    Raises ImproperlyConfigured.
+    """
+    try:
+        from .device import binding  # noqa: PLC0415  # few sites bind any
+    except ImportError:
+        raise ImproperlyConfigured(
+            "TOKENAUTH_DEVICE_BINDING needs joserfc: pip install 'django-tokenauth[keys]'."
+        ) from None
+    return binding
 
 
 def refresh_token_here(request: HttpRequest, credentials: Credentials) -> cookies.Presented | None:

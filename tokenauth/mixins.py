@@ -17,6 +17,15 @@ def demand_recent_login(request: HttpRequest, max_age: timedelta) -> HttpRespons
     return reauthentication.demand_recent_login(request, max_age)
 
 
+def demand_device_proof(
+    request: HttpRequest, max_age: timedelta, otherwise: timedelta | None
+) -> HttpResponse | None:
+    """Return what asks for a proof of the device key; None for a browser that made one."""
+    from .pages import device_proof  # noqa: PLC0415  # the same
+
+    return device_proof.demand_device_proof(request, max_age, otherwise)
+
+
 class RecentLoginRequiredMixin(View):
     """Like ``recent_login_required``, for a class: ``max_age`` is a duration, or seconds.
 

@@ -13,11 +13,19 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
-from .exceptions import InvalidProof, SessionEnded, SessionExpired, SignedOutElsewhere
+from .exceptions import (
+    DeviceProofRequired,
+    InvalidProof,
+    SessionEnded,
+    SessionExpired,
+    SignedOutElsewhere,
+)
 from .secret import Masked, Secret
 from .session import devices, django_sessions, tokens, users
+from .session.database.fields import MaskedField
 from .session.endings import RevokeReason
 from .session.jwt.access_claims import APP, BROWSER, CI
+from .session.jwt.jwk import thumbprint_of
 from .session.rotation import Step
 from .session.transitions import ATTEMPTS, AuthSessionManager
 
@@ -28,24 +36,8 @@ CLOCK_ERROR = timedelta(days=1)
 
 CLIENTS = [(BROWSER, _("browser")), (APP, _("app")), (CI, _("CI job"))]
 MAX_CLIENT_NAME_LENGTH = 100
-
-
-class MaskedField(models.CharField):  # type: ignore[type-arg]  # Django's takes none when it runs
-    """A text column whose value shows in no report, neither on its way in nor out."""
-
-    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Masked | None:
-        """Mask what the database gives."""
-        return None if value is None else Masked(value)
-
-    def get_prep_value(self, value: Any) -> Masked | None:
-        """Mask what it gets."""
-        text = super().get_prep_value(value)
-        return None if text is None else Masked(text)
-
-    def deconstruct(self) -> Any:
-        """Tell migrations that the column is an ordinary one."""
-        name, _, args, kwargs = super().deconstruct()
-        return name, "django.db.models.CharField", args, kwargs
+#: In characters: RSA of 4,096 bits takes 720.
+MAX_DEVICE_KEY_LENGTH = 800
 
 
 class AuthSession(models.Model):
@@ -106,6 +98,14 @@ class AuthSession(models.Model):
     reuse_user_agent = models.CharField(
         _("user agent"), max_length=devices.MAX_USER_AGENT_LENGTH, blank=True
     )
+    # Last, for a site that binds no sessions to devices reads neither: see ``transitions``.
+    #: The public key that a browser's device proves to hold (W3C DBSC), as RFC 7638 writes it;
+    #: empty: the session is bound to none.
+    device_key = MaskedField(
+        max_length=MAX_DEVICE_KEY_LENGTH, blank=True, default="", db_default="", editable=False
+    )
+    #: When another key was shown for it, the first time.
+    second_key_at = models.DateTimeField(_("second device key"), null=True, default=None)
 
     objects: ClassVar[AuthSessionManager] = AuthSessionManager()
 
@@ -148,6 +148,14 @@ class AuthSession(models.Model):
             models.Index(
                 fields=["told"], condition=models.Q(told__isnull=False), name="tokenauth_told"
             ),
+            models.Index(
+                fields=["created_at"], condition=~models.Q(device_key=""), name="tokenauth_bound"
+            ),
+            models.Index(
+                fields=["second_key_at"],
+                condition=models.Q(second_key_at__isnull=False),
+                name="tokenauth_second_key",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -166,7 +174,7 @@ class AuthSession(models.Model):
 
     @classmethod
     def check(cls, **kwargs: Any) -> list[CheckMessage]:
-        """Leave out that MariaDB makes ``tokenauth_told`` an index of all rows: it may."""
+        """Leave out that MariaDB makes an index of a part of the rows one of all: it may."""
         return [found for found in super().check(**kwargs) if found.id != "models.W037"]
 
     @property
@@ -249,14 +257,19 @@ class AuthSession(models.Model):
 
     def check_usable(self) -> None:
         """Raise SessionEnded or SessionSuspended unless the session may be used now."""
-        if not self.active:
-            if self.revoked_at or timezone.now() - self.ends_at > CLOCK_ERROR:
-                raise SessionEnded(self.pk, self.revoke_reason, self.revoked_at)
-            raise SessionExpired("its time is over, unless the clock is wrong")
+        self.check_not_over()
         if self.lost_its_data:
             raise SignedOutElsewhere(self.pk, RevokeReason.LOGOUT)
         self.set_user(users.vouch_for(self))
         self.auth_hashes = users.check_auth_hash(self.user, self.auth_hash)
+
+    def check_not_over(self) -> None:
+        """Raise SessionEnded or SessionExpired if it is over, whoever its person is by now."""
+        if self.active:
+            return
+        if self.revoked_at or timezone.now() - self.ends_at > CLOCK_ERROR:
+            raise SessionEnded(self.pk, self.revoke_reason, self.revoked_at)
+        raise SessionExpired("its time is over, unless the clock is wrong")
 
     def check_key(self, thumbprint: str | None) -> None:
         """Raise InvalidProof unless this is the key that the session is bound to, if it is."""
@@ -265,6 +278,29 @@ class AuthSession(models.Model):
         if self.key_thumbprint is None:
             raise InvalidProof("the session is bound to no key, sign in with a proof to bind it")
         raise InvalidProof("the session is bound to a key, and this is no proof of it")
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is bound to a device key; not where the site binds none."""
+        return conf.DEVICE_BINDING and bool(self.device_key)
+
+    @property
+    def device_thumbprint(self) -> str:
+        """Of the device key that it is bound to; empty: to none, or the site binds none."""
+        return thumbprint_of(self.device_key) if self.is_bound else ""
+
+    def check_device(self, thumbprint: str) -> None:
+        """Raise DeviceProofRequired unless this is the device key's, if it is bound to one."""
+        if self.device_thumbprint not in ("", thumbprint):
+            raise DeviceProofRequired("it is bound to a device, and no proof of its key came")
+
+    def as_decided_on(self) -> dict[str, Any]:
+        """Return what must still be so when a step is taken that was decided on this row.
+
+        Who brings no proof must not outrun the device that binds itself.
+        """
+        decided: dict[str, Any] = {"pk": self.pk, "token_hash": self.token_hash}
+        return decided | ({"device_key": self.device_key} if conf.DEVICE_BINDING else {})
 
     @property
     def upgraded_auth_hash(self) -> str:

@@ -114,7 +114,7 @@ def sessions_of(credentials: Credentials) -> AuthSessionQuerySet:
     """
     adopt_now(credentials)
     user: Any = credentials.get_user()
-    theirs: AuthSessionQuerySet = AuthSession.objects.active().filter(user=user.pk)
+    theirs: AuthSessionQuerySet = AuthSession.objects.active().lean().filter(user=user.pk)
     return theirs.order_by("-last_seen_at")
 
 

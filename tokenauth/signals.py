@@ -16,3 +16,5 @@ session_revoked = Signal()
 sessions_ended = Signal()
 #: A spent refresh token came back. ``session_revoked`` with reason ``reuse`` goes before it.
 refresh_token_reused = Signal()
+#: A browser showed another device key for a session that is bound to one, the first time.
+second_device_key = Signal()

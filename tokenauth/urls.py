@@ -9,6 +9,7 @@ from django.urls import path
 
 from .api import jwks
 from .api import views as api
+from .api.device import device
 from .api.gateway import GatewayView
 from .api.tokens import RevokeTokenView, TokenView
 from .pages import views
@@ -34,6 +35,8 @@ urlpatterns = [
     path("logout/", open_to_all(views.LogoutView.as_view()), name="logout"),
     path("reauthenticate/", open_to_all(ReauthenticateView.as_view()), name="reauthenticate"),
     path("refresh/", open_to_all(refresh), name="refresh"),
+    path("device/register/", open_to_all(device), name="device_register"),
+    path("device/refresh/", open_to_all(device), name="device_refresh"),
     path("gateway/", open_to_all(GatewayView.as_view()), name="gateway"),
     path("jwks.json", open_to_all(jwks.jwks), name="jwks"),
     path("token/", open_to_all(TokenView.as_view()), name="token"),

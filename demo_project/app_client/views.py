@@ -44,7 +44,7 @@ def start(request: HttpRequest) -> HttpResponse:
         session = AuthSession.objects.filter(user=user, client="app").latest("created_at")
         APPS[user.pk] = running = RunningApp(session.pk)
         lifetime = access_lifetime()
-        site = f"http://127.0.0.1:{request.META['SERVER_PORT']}"
+        site = f"{request.scheme}://127.0.0.1:{request.META['SERVER_PORT']}"
         running.begin(
             {"site": site, "tokens": tokens, "seconds": 4 * lifetime, "pause": lifetime / 10}
         )

@@ -80,6 +80,10 @@ def _crowd(django_db_setup, django_db_blocker):
         for row in rows[::8]:
             row.user = everybody[0]
         rows[0].token_hash = BUSY
+        for row in rows[::3]:
+            row.device_key = "{}"
+        for row in rows[::999]:
+            row.second_key_at = row.created_at
         AuthSession.objects.bulk_create([*rows, *map(a_mark, everybody)], batch_size=2000)
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
@@ -240,3 +244,34 @@ def test_djangos_date_hierarchy_would_read_every_row(admin, monkeypatch):
 
 def some_user_id():
     return str(get_user_model().objects.order_by("pk").first().pk)
+
+
+# Bound sessions
+
+
+def narrowed(client, column, **query):
+    """The plans of the queries that ask for a column."""
+    made = plans(client, **query)
+    return [plan for sql, plan in made if column in sql.partition("WHERE")[2]]
+
+
+@pytest.mark.parametrize("status", ["active", "all"])
+@pytest.mark.parametrize(
+    ("binding", "column", "share"), [("bound", "device_key", 3), ("second-key", "second_key", 100)]
+)
+def test_what_is_bound_is_found_among_the_bound(admin, settings, status, binding, column, share):
+    """A second key is rare, and has an index that names no other session."""
+    settings.TOKENAUTH_DEVICE_BINDING = True
+    found = narrowed(admin, column, status=status, binding=binding)
+    assert found
+    for plan in found:
+        assert "Seq Scan on tokenauth_authsession" not in plan
+        assert rows_read(plan) <= SESSIONS / share
+
+
+def test_the_share_of_bound_sessions_is_counted_by_their_index(admin, settings):
+    """One query, that meets no session which is bound to nothing."""
+    settings.TOKENAUTH_DEVICE_BINDING = True
+    [plan] = narrowed(admin, "device_key")
+    assert "tokenauth_bound" in plan
+    assert rows_read(plan) <= SESSIONS / 3 + 1

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from tests.factories import PASSWORD
 from tokenauth.secret import Secret
-from tokenauth.session.keys import KeySet
+from tokenauth.session.jose.keys import KeySet
 
 URL = "/auth/jwks.json"
 NEW = ECKey.generate_key("P-256").as_pem(private=True).decode()

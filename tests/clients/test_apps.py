@@ -296,7 +296,7 @@ KEYS = [None, "ES256"]
 def signed(request, settings):
     """How access tokens are signed."""
     if request.param:
-        from tokenauth.session.keys import make_key  # noqa: PLC0415  # joserfc is optional
+        from tokenauth.session.jose.keys import make_key  # noqa: PLC0415  # joserfc is optional
 
         settings.TOKENAUTH_SIGNING_KEYS = [make_key("ES256")[1].reveal()]
         settings.TOKENAUTH_ISSUER = "http://testserver/auth/"

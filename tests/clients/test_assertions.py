@@ -33,7 +33,7 @@ from tokenauth.exceptions import Unavailable
 from tokenauth.resource.keys import fetching, published
 from tokenauth.resource.keys.fetching import FetchError
 from tokenauth.secret import Secret
-from tokenauth.session.keys import SigningKeys
+from tokenauth.session.jose.keys import SigningKeys
 
 
 def deployer(said):

@@ -13,7 +13,7 @@ from tests.factories import UserFactory
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
 from tokenauth.session import tokens
-from tokenauth.session.keys import make_key
+from tokenauth.session.jose.keys import make_key
 
 pytestmark = pytest.mark.django_db
 

@@ -28,6 +28,7 @@ class Session(SimpleNamespace):
             expires_at=now + timedelta(days=30),
             token_hash="",
             client="browser",
+            device_thumbprint="",
         )
         self.token_hash = tokens.hash_token(
             tokens.make_refresh_token(self, tokens.secret_keys()[0])

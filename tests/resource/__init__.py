@@ -6,7 +6,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tokenauth.session.keys import SigningKeys
+from tokenauth.session.jose.keys import SigningKeys
 
 ISSUER, AUDIENCE = "https://app.site.test/", "https://api.site.test/"
 COOKIE = "__Host-access_token"

@@ -25,7 +25,7 @@ from tokenauth.exceptions import InvalidToken
 from tokenauth.resource.credentials import Credentials
 from tokenauth.resource.middleware import ResourceServerMiddleware
 from tokenauth.resource.users import ResourceUser
-from tokenauth.session.keys import SigningKeys
+from tokenauth.session.jose.keys import SigningKeys
 
 
 def name_at(visitor, *cookies, **options):
@@ -202,7 +202,7 @@ def test_a_token_that_was_seen_before_costs_no_cryptography(visitor, monkeypatch
     def verify(keys, raw):
         raise InvalidToken
 
-    monkeypatch.setattr("tokenauth.session.keys.KeySet.verify", verify)
+    monkeypatch.setattr("tokenauth.session.jose.keys.KeySet.verify", verify)
     assert name_at(visitor, known) == "7"
     assert name_at(visitor, token(sub="8")) == "anonymous"
 

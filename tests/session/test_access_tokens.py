@@ -20,9 +20,10 @@ from joserfc.jwk import ECKey
 from tests.factories import PASSWORD, SessionFactory
 from tokenauth.exceptions import InvalidToken
 from tokenauth.secret import Secret
-from tokenauth.session import keys, tokens
+from tokenauth.session import tokens
+from tokenauth.session.jose import keys
+from tokenauth.session.jose.keys import SigningKeys
 from tokenauth.session.jwt.access_claims import CLAIMS, check_access_claims
-from tokenauth.session.keys import SigningKeys
 from tokenauth.session.tokens import AccessToken, RefreshToken
 
 ISSUER, API = "https://app.site.test", "https://api.site.test"
@@ -211,7 +212,7 @@ def test_what_is_wrong_with_a_token_is_told_without_its_values():
     with pytest.raises(InvalidToken, match=r"sub, rot$") as caught:
         check_access_claims(GOOD | {"sub": None, "rot": "secret"}, ISSUER, API)
     assert "secret" not in str(caught.value)
-    assert set(CLAIMS) == {*GOOD, "cnf"}
+    assert set(CLAIMS) == {*GOOD, "cnf", "jkt"}
 
 
 def test_hs256_counts_only_where_it_stands_in_the_list(site, session):
@@ -286,7 +287,7 @@ def test_keys_that_will_not_do_are_an_error_of_the_settings(site, session, optio
 
 def test_keys_without_their_library_are_an_error_that_names_it(site, session, monkeypatch):
     """And how to install it."""
-    monkeypatch.setitem(sys.modules, "tokenauth.session.keys", None)
+    monkeypatch.setitem(sys.modules, "tokenauth.session.jose.keys", None)
     with pytest.raises(ImproperlyConfigured, match=r"pip install 'django-tokenauth\[keys\]'"):
         tokens.issue_access_token(session)
 

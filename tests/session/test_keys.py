@@ -16,8 +16,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tokenauth.exceptions import InvalidToken, UnknownKey
 from tokenauth.secret import Secret
-from tokenauth.session import keys
-from tokenauth.session.keys import KeySet, SigningKeys
+from tokenauth.session.jose import keys
+from tokenauth.session.jose.keys import KeySet, SigningKeys
 
 KEYS = {
     "ES256": ECKey.generate_key("P-256"),

@@ -43,7 +43,13 @@ def session():
     """What of a session its tokens are made from."""
     ends = NOW + timedelta(days=30)
     state = SimpleNamespace(
-        id=SID, rotation=3, rotated_at=NOW, expires_at=ends, token_hash="", client="browser"
+        id=SID,
+        rotation=3,
+        rotated_at=NOW,
+        expires_at=ends,
+        token_hash="",
+        client="browser",
+        device_thumbprint="",
     )
     state.token_hash = new_hash(state)
     return state

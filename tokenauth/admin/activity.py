@@ -24,6 +24,7 @@ from django.core.cache import cache
 from django.db.models import Count, Value
 from django.utils import timezone
 
+from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
 
@@ -159,6 +160,20 @@ def unrevoked() -> AuthSessionQuerySet:
     """Return the sessions that nobody ended. The reason, which is empty then, is for the index."""
     rows: AuthSessionQuerySet = AuthSession.objects.order_by()
     return rows.filter(revoked_at__isnull=True, revoke_reason="")
+
+
+def count_bound() -> int | None:
+    """Return how many of the active sessions are bound; None where the site binds none."""
+    if not conf.DEVICE_BINDING:
+        return None
+    return Memory().keep("tokenauth.activity:bound", KEPT, active_and_bound().count)
+
+
+def active_and_bound() -> AuthSessionQuerySet:
+    """Return them, of as far back as a session can live: the index has the time of the sign-in."""
+    now = timezone.now()
+    rows: AuthSessionQuerySet = unrevoked().exclude(device_key="")
+    return rows.filter(expires_at__gt=now, created_at__gt=now - conf.SESSION_LIFETIME)
 
 
 def each_day(rows: AuthSessionQuerySet, column: str, days: list[Day]) -> list[AuthSessionQuerySet]:

@@ -110,13 +110,21 @@ def draw(list_url: str) -> Picture:
     sign_ins, thefts = [day.sign_ins for day in days], [day.thefts for day in days]
     active = [day.active for day in days]
     rows = [
-        ("active", _("Active sessions: %d") % active[-1], active),
+        ("active", title_of(active[-1], activity.count_bound()), active),
         ("sign-ins", _("Sign-ins: %d") % sum(sign_ins), sign_ins),
         ("thefts", _("Theft alerts: %d") % sum(thefts), thefts),
     ]
     bands = [Band(*row, top=GAP + n * (HEIGHT + GAP)) for n, row in enumerate(rows)]
     columns = [Column(day, n * STEP, began_on(day, list_url)) for n, day in enumerate(days)]
     return Picture(bands, columns)
+
+
+def title_of(active: int, bound: int | None) -> str:
+    """Say how many sessions live and, where the site binds them, how many are bound."""
+    if bound is None:
+        return _("Active sessions: %d") % active
+    numbers = {"active": active, "bound": min(bound, active)}
+    return _("Active sessions: %(active)d, bound to their device: %(bound)d") % numbers
 
 
 def began_on(day: Day, list_url: str) -> str:

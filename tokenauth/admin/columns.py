@@ -1,6 +1,7 @@
 """Show one session to staff, in the list's columns and on its page."""
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from django.contrib import admin
@@ -13,6 +14,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
 
+from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.pages import wording
 from tokenauth.session.devices import label_of, translated
@@ -84,6 +86,11 @@ class SessionColumns:
         """Show the day."""
         return moment(session.revoked_at) if session.revoked_at else ""
 
+    @admin.display(description=gettext_lazy("device key"))
+    def bound(self, session: AuthSession) -> str | None:
+        """Say whether it is bound to one. In words: without one, nothing is wrong."""
+        return _("bound") if session.is_bound else None
+
     @admin.display(description=gettext_lazy("status"))
     def state(self, session: AuthSession) -> str:
         """Say whether the session lives, and why not."""
@@ -141,6 +148,9 @@ def events_of(session: AuthSession) -> list[tuple[datetime, str]]:
         events.append((session.rotated_at, times % session.rotation))
     if session.last_seen_at > session.rotated_at:
         events.append((session.last_seen_at, pgettext("event", "Last seen")))
+    if conf.DEVICE_BINDING and session.second_key_at:
+        events.append((session.second_key_at, _("A second device key was shown")))
+        events.sort(key=itemgetter(0))
     if session.revoked_at:
         return [*events, (session.revoked_at, ending_of(session))]
     end = pgettext("event", "Expires") if session.active else pgettext("event", "Expired")
@@ -171,3 +181,25 @@ def exactly(when: datetime) -> str:
     """Return a moment in full."""
     local = timezone.localtime(when) if timezone.is_aware(when) else when
     return date_format(local, "DATETIME_FORMAT")
+
+
+def marked(section: Any) -> Any:
+    """Return the first section of a session's page, which says whether it is bound."""
+    title, options = section
+    more = ("bound",) if conf.DEVICE_BINDING else ()
+    return (title, options | {"fields": (*options["fields"], *more)})
+
+
+def second_key_of(session: AuthSession | None) -> list[Any]:
+    """Return what the page of a session says of another device's key, if one was shown."""
+    if session is None or not conf.DEVICE_BINDING or session.second_key_at is None:
+        return []
+    words = _(
+        "For this session, the key of another device was shown. Somebody may have copied its "
+        "cookies before it was bound; or an answer came late, and it was the same browser. That "
+        "key does not count, and nothing was ended. Ask the person: if they had to sign in again "
+        "at about that time, or do not know the device above, revoke this session."
+    )
+    shown = format_html('<div class="tokenauth tokenauth-evidence"><p>{}</p></div>', words)
+    fields = {"fields": ("second_key_at",), "description": shown}
+    return [(_("A second device key"), fields)]

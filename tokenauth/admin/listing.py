@@ -26,6 +26,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.session.django_sessions import long_ago
 from tokenauth.session.endings import AuthSessionQuerySet, RevokeReason
@@ -39,6 +40,7 @@ REACH = 1000
 #: From the time of marks, in whichever time zone, to that of the first session.
 A_YEAR = timedelta(days=365)
 
+BOUND, SECOND_KEY = "bound", "second-key"
 ACTIVE, ENDED, EXPIRED, ALL = "active", "ended", "expired", "all"
 #: By which times a list is narrowed down and sorted.
 TIMES = {
@@ -252,6 +254,30 @@ class PersonFilter(admin.SimpleListFilter):
     def has_output(self) -> bool:
         """Stay in force for a person who is gone: Django drops a filter without choices."""
         return self.parameter_name in self.used_parameters
+
+
+class BindingFilter(admin.SimpleListFilter):
+    """The bound sessions, by an index of theirs; what is bound to nothing has none."""
+
+    title = gettext_lazy("device binding")
+    parameter_name = "binding"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer both, where the site binds any."""
+        if not conf.DEVICE_BINDING:
+            return []
+        return [
+            (BOUND, _("Bound to a device")),
+            (SECOND_KEY, _("A second device key was shown")),
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[AuthSession]
+    ) -> models.QuerySet[AuthSession]:
+        """Narrow the list down."""
+        if self.value() == SECOND_KEY:
+            return queryset.filter(second_key_at__isnull=False)
+        return queryset.exclude(device_key="") if self.value() == BOUND else queryset
 
 
 def tabs() -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Staff see every session, and end any of them at once."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
 from django.contrib import admin, messages
@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.session.endings import AuthSessionQuerySet
 
@@ -29,7 +30,8 @@ from .users import AuthSessionsUserAdminMixin, extend_default_user_admin
 __all__ = ["AuthSessionAdmin", "AuthSessionsUserAdminMixin"]
 
 #: What an address may filter by: what our own links do.
-FILTERS = {listing.StatusFilter.parameter_name, listing.PersonFilter.parameter_name}
+OURS = (listing.StatusFilter, listing.PersonFilter, listing.BindingFilter)
+FILTERS = {one.parameter_name for one in OURS}
 TIME_COLUMNS = set[str]().union(*listing.TIMES.values())
 #: Django 6.1 offers an action on the page of one object, too.
 SEVERAL = gettext_lazy("Revoke selected sessions")
@@ -70,7 +72,7 @@ class AuthSessionAdmin(columns.SessionColumns, ModelAdmin):
         "state",
     )
     list_display_links = ("name",)
-    list_filter = (listing.StatusFilter, listing.PersonFilter)  # and see get_list_filter
+    list_filter = OURS  # and see get_list_filter
     paginator = listing.BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # they count the whole table
@@ -85,22 +87,26 @@ class AuthSessionAdmin(columns.SessionColumns, ModelAdmin):
         """Add the evidence, where there is some."""
         first, *others = super().get_fieldsets(request, obj)
         by_token = obj is not None and obj.revoke_reason in columns.BY_TOKEN
-        return [first, *([columns.EVIDENCE] if by_token else []), *others]
+        evidence = [columns.EVIDENCE] if by_token else []
+        return [columns.marked(first), *evidence, *columns.second_key_of(obj), *others]
 
     # What is listed
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[AuthSession]:
         """Load the people too: a session's page, and what the log says of it, name them."""
-        rows: models.QuerySet[AuthSession] = super().get_queryset(request)
-        return rows.select_related("user")
+        rows = cast("AuthSessionQuerySet", super().get_queryset(request))
+        return rows.lean().select_related("user")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[listing.SessionList]:
         """Use our list."""
         return listing.SessionList
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """Say of what was ended when it was, not when it would have expired."""
-        shown = super().get_list_display(request)
+        """Say of what was ended when it was, not when it would have expired.
+
+        Whether it is bound to a device stands last, so that no column has another number.
+        """
+        shown = [*super().get_list_display(request), *(["bound"] if conf.DEVICE_BINDING else [])]
         ended = "revoked_at" in listing.TIMES[listing.status_of(request)]
         return ["revoked" if ended and column == "expires" else column for column in shown]
 

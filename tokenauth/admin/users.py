@@ -73,7 +73,7 @@ class AuthSessionsUserAdminMixin(Admin):
 
     def show_sessions(self, request: HttpRequest, person: Any) -> str:
         """Return a table of a person's sessions: what lives, and then what was seen last."""
-        sessions = AuthSession.objects.filter(user=person).exclude(token_hash="")
+        sessions = AuthSession.objects.lean().filter(user=person).exclude(token_hash="")
         is_listed = self.admin_site.is_registered(AuthSession)
         own, ours = url_name(self.model), "admin:tokenauth_authsession_"
         query = urlencode({"status": "all", "user__exact": person.pk})

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
+from tokenauth.conf import conf
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import Credentials
 from tokenauth.request.refresh import expiry, in_utc
@@ -20,6 +21,7 @@ def person(user: Any) -> dict[str, Any] | None:
 
 def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:
     """Describe a session; ``current`` is the id of the one that asks."""
+    binding = {"device_bound": session.is_bound} if conf.DEVICE_BINDING else {}
     return {
         "id": session.pk,
         "created_at": in_utc(session.created_at),
@@ -34,6 +36,7 @@ def one_session(session: AuthSession, current: UUID | None) -> dict[str, Any]:
         "client": session.client,
         "client_name": session.client_name,
         "current": session.pk == current,
+        **binding,
     }
 
 

@@ -76,6 +76,9 @@ class Session(serializers.Serializer[Any]):
     client = serializers.ChoiceField(CLIENTS)
     client_name = serializers.CharField(help_text="What an app or a CI job calls itself.")
     current = serializers.BooleanField()
+    device_bound = serializers.BooleanField(
+        required=False, help_text="Whether it is bound to a key of its device, where the site does."
+    )
 
 
 @extend_schema_serializer(component_name="TokenAuthTokens")

@@ -18,6 +18,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
+    NotAuthenticated,
     NotFound,
     ParseError,
     PermissionDenied,
@@ -35,6 +36,7 @@ from tokenauth.clients.answers import tokens_in_body
 from tokenauth.clients.parameters import RequestRefused, refuse_browser
 from tokenauth.clients.proofs import shown_key
 from tokenauth.conf import conf
+from tokenauth.exceptions import DeviceProofRequired
 from tokenauth.lazy import credentials_of
 from tokenauth.models import MAX_CLIENT_NAME_LENGTH
 from tokenauth.permissions import demand_recent_login
@@ -134,6 +136,8 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, APIException):
         return None
     codes, detail = error.get_codes(), error.detail
+    if isinstance(error, NotAuthenticated) and credentials_of(context["request"]).needs_proof:
+        codes = DeviceProofRequired.code
     body = {
         "detail": detail if isinstance(detail, str) else one_line(detail),
         "code": codes if isinstance(codes, str) else "invalid",

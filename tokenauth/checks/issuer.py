@@ -42,7 +42,7 @@ def check_keys(**kwargs: Any) -> list[CheckMessage]:
 def key_errors() -> Iterator[CheckMessage]:
     """Find keys that cannot be used, and a first that signs nothing."""
     try:
-        from tokenauth.session import keys as library  # noqa: PLC0415  # joserfc is optional
+        from tokenauth.session.jose import keys as library  # noqa: PLC0415  # joserfc is optional
     except ImportError:
         yield Error(
             "TOKENAUTH_SIGNING_KEYS needs joserfc, which is not installed.",

@@ -16,9 +16,9 @@ from django.utils.crypto import salted_hmac
 from tokenauth.exceptions import InvalidToken, Unavailable, UnknownKey
 from tokenauth.resource.keys.published import Source
 from tokenauth.secret import Secret
+from tokenauth.session.jose.keys import KeySet
 from tokenauth.session.jwt.access_claims import is_audience, is_moment, is_text
 from tokenauth.session.jwt.form import ASSERTION, check_form
-from tokenauth.session.keys import KeySet
 
 from .issuers import TrustedIssuer, trusted
 from .jobs import MAX_AGE, MAX_SKEW, Job

@@ -15,8 +15,8 @@ from django.utils.module_loading import import_string
 from tokenauth.conf import conf
 from tokenauth.resource.keys.fetching import Answer, FetchError, fetch
 from tokenauth.resource.keys.published import PublishedKeys, Source
+from tokenauth.session.jose.keys import KeySet, PublicKey, read_jwk
 from tokenauth.session.jwt.jwk import keys_in
-from tokenauth.session.keys import KeySet, PublicKey, read_jwk
 
 from .entries import flaw_of, is_address
 from .jobs import name_of, shown

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.exceptions import InvalidProof
-from tokenauth.secret import Secret
+from tokenauth.secret import Masked, Secret
 
 from .nonces import STEP
 from .reading import WINDOW, Proof, check_age, read_proof
@@ -39,7 +39,8 @@ def prove(request: HttpRequest, token: Secret[str] | None, *, needs_nonce: bool)
     """
     if "DPoP" not in request.headers:
         return None
-    raw, url = Secret(request.headers["DPoP"]), request.build_absolute_uri()
+    raw, url = Secret(request.META["HTTP_DPOP"]), request.build_absolute_uri()
+    request.META["HTTP_DPOP"] = Masked(raw.reveal())  # or reports of errors would show it
     proof = read_proof(raw, method=str(request.method), url=url, token=token)
     check_age(proof, time.time(), needs_nonce=needs_nonce)
     use_once(proof)

@@ -6,7 +6,6 @@ of what a proof says. Imported only where there are app clients: ``keys`` needs 
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +13,15 @@ from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
 
-from tokenauth.exceptions import InvalidProof, InvalidToken, NonceNeeded
+from tokenauth.exceptions import InvalidProof, NonceNeeded
 from tokenauth.secret import Secret
-from tokenauth.session.jwt.form import check_form
-from tokenauth.session.keys import REFUSED, PublicKey, import_jwk
+from tokenauth.session.jose import self_signed
 
 from .addresses import normalise
 from .answers import ALGORITHMS
 from .nonces import is_nonce
 
-#: In characters. One with an RSA key of 4,096 bits has about 2,200.
-MAX_PROOF = 4096
+KIND = self_signed.Kind("dpop+jwt", ALGORITHMS)
 #: In seconds: how far the client's clock may be from ours, where it has no nonce of ours.
 WINDOW = 60
 JTI = re.compile("[ -~]{1,255}")
@@ -57,8 +54,8 @@ def read_proof(raw: Secret[str], *, method: str, url: str, token: Secret[str] | 
 
     Raises InvalidProof, which says what is wrong.
     """
-    thumbprint = signer_of(raw).kid
-    claims = part_of(raw, 1)
+    thumbprint = self_signed.signer_of(raw, KIND).kid
+    claims = self_signed.part_of(raw, 1)
     check_target(claims, method, url)
     if token is not None and claims.get("ath") != hash_of(token):
         raise InvalidProof("its ath is not the hash of the token")
@@ -70,71 +67,6 @@ def read_proof(raw: Secret[str], *, method: str, url: str, token: Secret[str] | 
     if not isinstance(nonce, str):
         raise InvalidProof("its nonce is not a text")
     return Proof(thumbprint, jti, int(iat), nonce)
-
-
-@sensitive_variables()
-def signer_of(raw: Secret[str]) -> PublicKey:
-    """Return the key in a proof's header, which has signed it. Its ``kid`` is its thumbprint."""
-    if not is_jwt(raw):
-        raise InvalidProof(f"not one JWT of at most {MAX_PROOF} characters")
-    header = part_of(raw, 0)
-    if header.get("typ") != "dpop+jwt":
-        raise InvalidProof("its typ is not dpop+jwt")
-    if header.get("alg") not in ALGORITHMS:
-        raise InvalidProof("its alg is not accepted: take ES256, Ed25519 or RS256")
-    if (REFUSED - {"jwk"}) & set(header):
-        raise InvalidProof("its header brings what is not accepted")
-    key = key_of(header.get("jwk"))
-    if header["alg"] != key.alg:
-        raise InvalidProof("its alg is not that of its jwk")
-    if not key.has_signed(raw):
-        raise InvalidProof("not signed by the key in its header")
-    return key
-
-
-def is_jwt(raw: Secret[str]) -> bool:
-    """Tell whether it may be one JWT: two headers are joined by a comma, which none has."""
-    try:
-        check_form(raw, MAX_PROOF)
-    except InvalidToken:
-        return False
-    return True
-
-
-@sensitive_variables()
-def part_of(raw: Secret[str], number: int) -> dict[str, Any]:
-    """Return the header (0) or the claims (1) of a JWT.
-
-    An error of ``json`` would carry the text, and is not passed on.
-    """
-    try:
-        text = base64.urlsafe_b64decode(raw.reveal().split(".")[number] + "==").decode()
-        found = json.loads(text, object_pairs_hook=members_of)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise InvalidProof("its header or its claims can't be read")
-    return found
-
-
-def members_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, if it has no name twice (RFC 7515 §4, RFC 7519 §4)."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("A name is there twice.")
-    return members
-
-
-@sensitive_variables()
-def key_of(jwk: Any) -> PublicKey:
-    """Return the public key that a proof's header brings."""
-    if not isinstance(jwk, Mapping):
-        raise InvalidProof("its header has no jwk")
-    try:
-        return PublicKey.of(import_jwk(jwk))
-    except ValueError as flaw:
-        why = str(flaw)
-    raise InvalidProof(f"its jwk {why}")
 
 
 @sensitive_variables()

@@ -60,9 +60,12 @@ class LoginView(OnThisHost, auth_views.LoginView):
         insecure = conf.COOKIE_SECURE and not self.request.is_secure()
         if insecure:
             warn_of_http()
-        person = credentials_of(self.request).get_user()
+        credentials = credentials_of(self.request)
+        person = credentials.get_user()
         context = {
             "insecure": insecure,
+            # Here, no browser is asked for a proof: where it leads on, it is.
+            "may_prove": credentials.needs_proof and not credentials.ended,
             "why_signed_out": why_signed_out(self.request),
             "signed_in_as": person.get_username() if person.is_authenticated else "",
             "go_on_url": self.get_success_url(),
@@ -115,11 +118,12 @@ class SessionListView(LoginRequiredMixin, TemplateView):
             Case(When(pk=current, then=0), default=1), "-last_seen_at", "pk"
         )
         page = Paginator(own_first, PER_PAGE).get_page(self.request.GET.get("page"))
-        entries = group(Entry(session, session.pk == current) for session in page)
+        listed = [Entry(session, session.pk == current) for session in page]
         person: Any = credentials.get_user()
         context = {
             "page": page,
-            "entries": entries,
+            "entries": group(listed),
+            "any_bound": any(entry.binding for entry in listed),
             "ended": recently_ended(person),
             "thefts": recent_thefts(person),
             "password_change_url": links.password_change(),

@@ -86,7 +86,7 @@ def why_signed_out(request: HttpRequest) -> str:
     if credentials is None or credentials.get_user().is_authenticated:
         return ""
     credentials.sweep()
-    return reason_of(credentials.presented)
+    return reason_of(credentials.presented, needs_proof=credentials.needs_proof)
 
 
 async def awhy_signed_out(request: HttpRequest) -> str:
@@ -94,14 +94,15 @@ async def awhy_signed_out(request: HttpRequest) -> str:
     return await sync_to_async(why_signed_out)(request)
 
 
-def reason_of(presented: Presentation) -> str:
+def reason_of(presented: Presentation, *, needs_proof: bool = False) -> str:
     """Say why the genuine tokens that came sign nobody in; empty without any, or no reason.
 
+    ``needs_proof``: the session is bound to a device, and nothing came that proves it is there.
     Only who holds a session's token is told, and the sentence is one of ours.
     """
     if presented.held is None:
         return ""
-    rows = AuthSession.objects.select_related("user")
+    rows = AuthSession.objects.lean().select_related("user")
     session = rows.filter(pk=presented.held.sid).first()
     if session is None:
         return _("You were signed out because your session has expired.")
@@ -111,13 +112,18 @@ def reason_of(presented: Presentation) -> str:
         return str(GREETINGS.get(session.revoke_reason, ""))
     if not session.active:
         return _("You were signed out because your session has expired.")
-    return why_suspended(session)
+    return why_suspended(session, needs_proof=needs_proof)
 
 
-def why_suspended(session: AuthSession) -> str:
-    """Say why a session that has not ended signs nobody in: a new password, or nothing we tell."""
+def why_suspended(session: AuthSession, *, needs_proof: bool) -> str:
+    """Say why a session that has not ended signs nobody in, if that is something we tell."""
     if has_new_password(session.user, session):
         return _("You were signed out because the password of your account has changed.")
+    if needs_proof and not users.is_suspended(session):
+        return _(
+            "Your sign-in is bound to the device that it was made on, and this browser has not "
+            "proved that it is that device. Sign in again."
+        )
     return ""
 
 
@@ -176,6 +182,13 @@ class Entry:
         session = self.session
         return "" if session.client == BROWSER else capfirst(session.get_client_display())
 
+    @property
+    def binding(self) -> str:
+        """That it is bound to a device, if it is."""
+        if not self.session.is_bound:
+            return ""
+        return _("Bound to this device") if self.is_current else _("Bound to that device")
+
     @cached_property
     def place(self) -> SafeString:
         """The address, with what the site knows of it."""
@@ -217,7 +230,8 @@ def group(entries: Iterable[Entry]) -> list[Entry]:
 
 def recent_thefts(user: Any) -> list[Entry]:
     """Return a person's sessions that were stolen lately, and since the password is what it is."""
-    rows = AuthSession.objects.filter(user=user.pk, revoke_reason=RevokeReason.REUSE)
+    rows = AuthSession.objects.lean()
+    rows = rows.filter(user=user.pk, revoke_reason=RevokeReason.REUSE)
     lately = rows.filter(revoked_at__gt=timezone.now() - RECENTLY).order_by("-revoked_at")
     return [Entry(s) for s in lately[:AT_MOST] if not has_new_password(user, s)]
 
@@ -226,6 +240,6 @@ def recently_ended(user: Any) -> list[Entry]:
     """Return what has become of a person's sessions lately, the last first."""
     now = timezone.now()
     ended_at = Coalesce("revoked_at", Least("expires_at", "absolute_expires_at"))
-    rows: QuerySet[Any] = AuthSession.objects.filter(user=user.pk)
+    rows: QuerySet[Any] = AuthSession.objects.lean().filter(user=user.pk)
     rows = rows.annotate(ended_at=ended_at).filter(ended_at__gt=now - RECENTLY, ended_at__lte=now)
     return [Entry(session) for session in rows.order_by("-ended_at")[:AT_MOST]]

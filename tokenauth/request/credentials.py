@@ -6,6 +6,7 @@ All that touches the database is synchronous: the middleware takes it off the ev
 """
 
 import time
+from functools import partial
 from threading import get_ident
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,12 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from tokenauth.conf import conf
-from tokenauth.exceptions import SessionEnded, SignedOutElsewhere, TokenAuthError
+from tokenauth.exceptions import (
+    DeviceProofRequired,
+    SessionEnded,
+    SignedOutElsewhere,
+    TokenAuthError,
+)
 from tokenauth.lazy import Lazy
 from tokenauth.models import AuthSession
 from tokenauth.secret import Secret
@@ -62,6 +68,8 @@ class Credentials:
     adoptable: AbstractBaseUser | None = None
     #: Whether the Django session was one, and that is over.
     barred = False
+    needs_proof = False  #: whether its session is bound to a device that did not prove itself
+    asked_before = False  #: whether the browser was sent back here a moment ago, to prove it
     #: Whether it is an app that is being signed in, which is no login of this browser's.
     is_apps_login = False
     #: Django's session, bound to whoever is there.
@@ -69,23 +77,23 @@ class Credentials:
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
+        #: Whether the site binds sessions to devices.
+        self.binds = conf.DEVICE_BINDING
         #: What came in an ``Authorization`` header of ours: then the cookies don't count.
         self.bearer = bearer_of(request)
         self.presented: cookies.Presentation = self.bearer or cookies.Presentation(
             Secret(request.META.get("HTTP_COOKIE", ""))
         )
-        self.arrived_at = time.monotonic()
+        self.arrived_at, self.came_at = time.monotonic(), time.time()
         self.user: AbstractBaseUser | AnonymousUser = AnonymousUser()
         #: Which threads find out who it is (Django's own code may ask there).
         self.resolving: set[int] = set()
         #: Sessions that authenticated the request, the last of them now or until a login or logout.
         self.accepted: set[UUID] = set()
-        #: Sessions found or made ended in this request.
-        self.ended: set[UUID] = set()
-        #: Those of them that were found so: the person may wonder why.
-        self.found_ended: set[UUID] = set()
-        #: Those that somebody ended without our knowing.
-        self.to_revoke: set[UUID] = set()
+        self.ended: set[UUID] = set()  #: sessions found or made ended in this request
+        self.found_ended: set[UUID] = set()  #: those found so: the person may wonder why
+        self.to_revoke: set[UUID] = set()  #: those that somebody ended without our knowing
+        self.shown: dict[UUID, str] = {}  #: the device keys proven, by session
 
     def attach(self) -> None:
         """Give the request its lazy ``user``, ``auser``, ``auth_session``, and bind its session."""
@@ -117,6 +125,18 @@ class Credentials:
             return None
         self.resolve()
         return self.session
+
+    def device_thumbprint(self, sid: UUID) -> str:
+        """Return that of the device key which was proven for a session; empty if none was.
+
+        The middleware asks when the request comes, and it counts to the end: see needs_refresh.
+        """
+        if self.binds and sid not in self.shown:
+            from .jar.device import good_device_token  # noqa: PLC0415  # few sites bind any
+
+            token = good_device_token(self.presented.header, sid)
+            self.shown[sid] = token.jkt if token else ""
+        return self.shown.get(sid, "")
 
     # Who it is
 
@@ -185,7 +205,8 @@ class Credentials:
             self.resolve_django_session()
 
     def _look_up(self, sid: UUID, *, signs_in: bool = True) -> bool:
-        outcome = outcome_of(AuthSession.objects.look_up, sid)
+        key = self.device_thumbprint(sid) if self.binds else None
+        outcome = outcome_of(AuthSession.objects.look_up, sid, key)
         if signs_in or not isinstance(outcome, AuthSession):
             self._record(outcome)
         return self.session is not None
@@ -198,9 +219,13 @@ class Credentials:
             self.accepted.add(outcome.pk)
             if self.store is not None:
                 self.store.judge_again()
+        elif isinstance(outcome, DeviceProofRequired):
+            self.needs_proof = True
         elif isinstance(outcome, SessionEnded) and not is_in_flight(
             outcome.reason, outcome.revoked_at
         ):
+            if self.needs_proof:
+                self.needs_proof = self.unknown = False
             self.ended.add(outcome.sid)
             self.found_ended.add(outcome.sid)
             if isinstance(outcome, SignedOutElsewhere):
@@ -255,8 +280,9 @@ class Credentials:
             self._look_up(token.claims.sid, signs_in=False)
             self.resolved = True
             return None
-        rotate = AuthSession.objects.rotate
-        outcome = outcome_of(rotate, token.raw, self.request, since=since)
+        key = self.device_thumbprint(token.sid)
+        rotate = partial(AuthSession.objects.rotate, since=since, device_thumbprint=key)
+        outcome = outcome_of(rotate, token.raw, self.request)
         self._record(outcome)
         if not isinstance(outcome, AuthSession):
             return None

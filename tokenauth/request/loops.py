@@ -81,6 +81,18 @@ def take(request: HttpRequest) -> Trace:
     return trace
 
 
+def take_time(request: HttpRequest, name: str) -> bool:
+    """Take a word out of the query before the view sees it; tell if it says a time just past."""
+    query = request.META.get("QUERY_STRING", "")
+    if f"{name}=" not in query:
+        return False
+    pairs = [part.partition("=") for part in query.split("&")]
+    request.META["QUERY_STRING"] = "&".join("".join(pair) for pair in pairs if pair[0] != name)
+    request.__dict__.pop("GET", None)
+    times = [int(value) for key, _, value in pairs if key == name and is_number(value)]
+    return any(abs(time.time() - moment) < MARKER_LIFETIME for moment in times)
+
+
 def split(query: str) -> tuple[Trace, str]:
     """Return what a query says of the bounces before, and the rest of it, byte for byte."""
     pairs = [part.partition("=") for part in query.split("&")]

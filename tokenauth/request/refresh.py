@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed
 
 from tokenauth.conf import conf
+from tokenauth.exceptions import DeviceProofRequired
 from tokenauth.lazy import credentials_of
 from tokenauth.models import AuthSession
 from tokenauth.session import tokens
@@ -114,11 +115,17 @@ def tell(credentials: Credentials, origin: str | None) -> HttpResponse:
     presented = credentials.presented
     token = presented.refresh if origin is None else presented.paired
     if token is None or credentials.refresh(token) is None:
-        code = "session_ended" if credentials.ended else "not_authenticated"
-        response = refusal(401, _("Nobody is signed in here."), code)
+        response = refusal(401, _("Nobody is signed in here."), why_nobody(credentials))
         response["WWW-Authenticate"] = 'Cookie realm="api"'
         return response
     return JsonResponse(expiry(credentials.access, credentials.session))
+
+
+def why_nobody(credentials: Credentials) -> str:
+    """Return why nobody is signed in, in a word for scripts."""
+    if credentials.ended:
+        return "session_ended"
+    return DeviceProofRequired.code if credentials.needs_proof else "not_authenticated"
 
 
 def send_away(credentials: Credentials, url: str) -> HttpResponse:

@@ -90,7 +90,8 @@ def confirms(credentials: Credentials, session: AuthSession) -> bool:
 
     Only a token that came in the cookie can, and only one older than the grace period: inside it
     answers are in flight and Chromium has not written its jar to disk; and a thief who polls
-    cannot ask "has the victim confirmed yet?" to stay in step (OWASP: renewal timeout).
+    cannot ask "has the victim confirmed yet?" to stay in step (OWASP: renewal timeout). So old it
+    was when it came: while a slow view runs, the browser may be killed.
     """
     access = credentials.presented.access
     return (
@@ -98,7 +99,7 @@ def confirms(credentials: Credentials, session: AuthSession) -> bool:
         and credentials.outgoing is None
         and not session.confirmed
         and (access.sid, access.rot) == (session.pk, session.rotation)
-        and access.older_than(conf.GRACE_PERIOD)
+        and access.older_than(conf.GRACE_PERIOD, credentials.came_at)
     )
 
 
@@ -143,7 +144,10 @@ def recheck(credentials: Credentials, session: AuthSession) -> None:
     now = outcome_of(AuthSession.objects.look_up, session.pk)
     if not isinstance(now, AuthSession):
         credentials.outgoing = None
-    elif now.rotation != session.rotation:
+        return
+    if credentials.binds:
+        session.device_key = now.device_key  # by another request of this browser's, meanwhile
+    if now.rotation != session.rotation:
         session.step = Step.DEBOUNCE
 
 

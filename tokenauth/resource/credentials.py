@@ -6,6 +6,7 @@ from functools import cache, partial
 from operator import itemgetter
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from tokenauth.conf import conf
+from tokenauth.device.asking import tell_script
 from tokenauth.dpop import answers as dpop
 from tokenauth.exceptions import InvalidProof, InvalidToken, NonceNeeded, Unavailable, UnknownKey
 from tokenauth.lazy import Lazy
@@ -97,6 +99,8 @@ class Credentials:
         self.by_header, self.by_dpop = bearer is not None, scheme == "dpop"
         self.presented = [bearer] if bearer is not None else self._in_cookies()
         self.flaw: InvalidProof | None = None  #: of the proof that came with it
+        #: Whether a session is bound to a device, and nothing came that proves it is there.
+        self.needs_proof = False
         #: The claims of the token that counts, and of one that a refresh would replace.
         self.claims: Claims | None = None
         self.expired: Claims | None = None
@@ -136,9 +140,13 @@ class Credentials:
                 continue
             if not (yield from self._is_shown(raw, claims)):
                 continue
+            if "jkt" in claims and not (yield from self._is_on_its_device(claims)):
+                self.needs_proof = True
+                continue
             is_good = claims["exp"] > now
             is_over = is_good and told is not None and (yield from is_refused(told, claims))
             (ended if is_over else alive).append(claims)
+        self.needs_proof = self.needs_proof and not alive
         newest = newest_of(alive or ended)
         if newest and alive and newest["exp"] > now:
             self.claims = newest
@@ -154,6 +162,20 @@ class Credentials:
         thumbprint = claims["cnf"].get("jkt")
         self.flaw = yield in_a_thread(partial(flaw_of, self.request, raw, thumbprint))
         return self.flaw is None
+
+    def _is_on_its_device(self, claims: Claims) -> Flow[bool]:
+        """Tell whether a device token came of the key that a token's session is bound to."""
+        from tokenauth.request.jar.device import device_place  # noqa: PLC0415  # few sites bind
+
+        sid, header = UUID(claims["sid"]), Secret(self.request.META.get("HTTP_COOKIE", ""))
+        for raw in cookies.parse(header, device_place(sid).name):
+            try:
+                token = yield from verified(self.arrangement.keys, raw, Verifier.device_claims_of)
+            except InvalidToken:
+                continue
+            if (token.sid, token.jkt) == (sid, claims["jkt"]) and not token.expired:
+                return True
+        return False
 
     def get_user(self) -> Any:
         """Return the person, or Django's AnonymousUser."""
@@ -190,7 +212,9 @@ class Credentials:
             response.headers["Vary"] = "Authorization, Cookie"  # a third of what patching costs
         elif self.accessed:
             patch_vary_headers(response, ("Authorization", "Cookie"))
-        if response.status_code == 401:
+        if response.status_code == 401 and self.needs_proof:
+            tell_script(response, "Bearer")
+        elif response.status_code == 401:
             response.headers.setdefault("WWW-Authenticate", self.challenge)
         if isinstance(self.flaw, NonceNeeded):
             response.headers[dpop.NONCE] = dpop.fresh_nonce()
@@ -210,15 +234,19 @@ def bearer_of(request: HttpRequest) -> tuple[str, Secret[str] | None]:
     return scheme, Secret(token.strip()) if scheme in ("bearer", "dpop") else None
 
 
-def verified(keys: Source[Verifier], raw: Secret[str]) -> Flow[Claims]:
-    """Return what a genuine token says; yield what has to be waited for.
+def verified(
+    keys: Source[Verifier],
+    raw: Secret[str],
+    read: Callable[[Verifier, Secret[str]], Any] = Verifier.claims_of,
+) -> Flow[Any]:
+    """Return what a genuine token says, as ``read`` reads it; yield what has to be waited for.
 
     Raises InvalidToken, and Unavailable where there are no keys.
     """
     verifier = keys.verifier()
     if verifier is not None:
         try:
-            return verifier.claims_of(raw)
+            return read(verifier, raw)
         except UnknownKey:
             pass
     check_form(raw, MAX_COOKIE)
@@ -228,7 +256,7 @@ def verified(keys: Source[Verifier], raw: Secret[str]) -> Flow[Claims]:
     newer = keys.verifier()
     if newer is None:
         raise Unavailable("there are no keys")
-    return newer.claims_of(raw)
+    return read(newer, raw)
 
 
 def newest_of(tokens: list[Claims]) -> Claims | None:

@@ -9,6 +9,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import add_never_cache_headers
 
+from tokenauth.device import asking
 from tokenauth.exceptions import Unavailable
 from tokenauth.request import bounce, loops
 
@@ -39,25 +40,23 @@ class ResourceServerMiddleware(AuthenticationMiddleware):
         """Drive the flow, here or on the event loop."""
         if self.is_async:
             return self.__acall__(request)
-        flow = self.flow(request)
-        step = next(flow)
+        flow, result = self.flow(request), None
         while True:
-            result = step.block() if step else self.get_response(request)
             try:
                 step = flow.send(result)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]  # what flow() returns
+            result = step.block() if step else self.get_response(request)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
-        flow = self.flow(request)
-        step = next(flow)
+        flow, result = self.flow(request), None
         while True:
-            result = await (step.wait() if step else self.get_response(request))
             try:
                 step = flow.send(result)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]  # what flow() returns
+            result = await (step.wait() if step else self.get_response(request))
 
     def process_request(self, request: HttpRequest) -> None:
         """Give the request its lazy user; unlike Django's, without a need for sessions."""
@@ -67,12 +66,16 @@ class ResourceServerMiddleware(AuthenticationMiddleware):
         """Say what happens to a request, in order."""
         credentials = Credentials(request)
         credentials.attach()
-        trace = loops.take(request)
+        trace, was_asked = loops.take(request), asking.was_asked(request)
         try:
             yield from credentials.settle()
         except Unavailable:
             yield in_a_thread(partial(bounce.drain, request, bounce.MAX_UNUSED_BODY))
             return unavailable()
+        if credentials.needs_proof and not was_asked:
+            page = asking.reload_page(request, is_worth_it=asking.may_prove(request))
+            if page is not None:
+                return page
         if credentials.expired is not None and not credentials.by_header:
             url = expiry.way_to_refresh(request, trace, credentials.expired["exp"])
             if url is not None:

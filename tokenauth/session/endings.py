@@ -50,6 +50,10 @@ class AuthSessionQuerySet(models.QuerySet["AuthSession"]):
         now = now or timezone.now()
         return self.filter(revoked_at__isnull=True, expires_at__gt=now, absolute_expires_at__gt=now)
 
+    def lean(self) -> Self:
+        """Leave unread what is of use only where the site binds sessions to devices."""
+        return self if conf.DEVICE_BINDING else self.defer("device_key", "second_key_at")
+
     def swap(self, **changes: Any) -> int:
         """Update the rows that are still as this set describes them; return how many were."""
         return insist(self.db, partial(self.update, **changes))

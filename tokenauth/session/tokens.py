@@ -43,7 +43,7 @@ from .jwt.form import HS256, check_form
 from .jwt.site_claims import check_size, claims_of_site
 
 if TYPE_CHECKING:
-    from .keys import SigningKeys
+    from .jose.keys import SigningKeys
 
 #: What others know of tokens, they know from here.
 __all__ = [
@@ -97,7 +97,7 @@ def signing_keys() -> "SigningKeys | None":
     if not conf.SIGNING_KEYS:
         return None
     try:
-        from .keys import SigningKeys  # noqa: PLC0415  # joserfc is optional
+        from .jose.keys import SigningKeys  # noqa: PLC0415  # joserfc is optional
 
         return SigningKeys(Secret(conf.SIGNING_KEYS))
     except ImportError:
@@ -136,6 +136,8 @@ class TokenMixin:
             "exp": claims.exp,
             "jti": jti,
         }
+        if claims.jkt:
+            token.payload["jkt"] = claims.jkt
         return Secret(derive_backend(cls.token_type, secret.reveal()).encode(token.payload))
 
     @classmethod
@@ -161,7 +163,10 @@ class TokenMixin:
         rot, iat, exp = [number for number in numbers if type(number) is int]
         if payload.get("token_type") != cls.token_type or not 0 <= rot <= MAX_ROTATION:
             raise ValueError
-        return Claims(UUID(str(payload.get("sid"))), rot, iat, exp)
+        jkt = payload.get("jkt", "")
+        if not isinstance(jkt, str):
+            raise ValueError
+        return Claims(UUID(str(payload.get("sid"))), rot, iat, exp, jkt)
 
 
 @lru_cache(maxsize=4096)
@@ -190,7 +195,8 @@ def verified_by_key(kind: Any, keys: "SigningKeys", raw: str, issuer: str) -> Cl
     )
     if payload["client_id"] not in kind.clients:
         raise InvalidToken("of another kind of client")
-    return Claims(UUID(payload["sid"]), payload["rot"], payload["iat"], payload["exp"])
+    sid, jkt = UUID(payload["sid"]), payload.get("jkt", "")
+    return Claims(sid, payload["rot"], payload["iat"], payload["exp"], jkt)
 
 
 class AccessToken(TokenMixin, simplejwt.AccessToken):
@@ -261,7 +267,7 @@ def hash_token(raw: Secret[str]) -> Masked:
 def access_claims(session: RefreshTokenState, now: int) -> Claims:
     """Return what an access token says that is issued ``now``, never longer than the session."""
     exp = min(now + int(conf.ACCESS_TOKEN_LIFETIME.total_seconds()), epoch(session.expires_at))
-    return Claims(session.id, session.rotation, now, exp)
+    return Claims(session.id, session.rotation, now, exp, session.device_thumbprint)
 
 
 def issue_access_token(session: RefreshTokenState) -> tuple[Secret[str], Claims]:

@@ -44,6 +44,7 @@ class Brought(NamedTuple):
     claims: tokens.Claims
     token_hash: Masked
     key_thumbprint: str | None
+    device_thumbprint: str
     since: int | None
 
 
@@ -141,7 +142,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         """
         changes = {"revoked_at": timezone.now(), "revoke_reason": reason}
         ended = [sid for sid in sids if self.swap_active({"pk": sid}, changes)]
-        found = [session for session in map(self._read, ended) if session is not None]
+        found = [session for session in map(self.find, ended) if session is not None]
         endings.see_off(found, reason, request, kept)
         return found
 
@@ -152,24 +153,31 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         alias = router.db_for_write(self.model)
         return insist(alias, partial(prepared.swap, self.all, alias, active, changes))
 
-    def look_up(self, sid: UUID) -> "AuthSession":
+    def look_up(self, sid: UUID, device_thumbprint: str | None = None) -> "AuthSession":
         """Return a session that may be used now, with its user, in one query.
+
+        By whom shows the device key of this thumbprint; None does not ask for any.
 
         Raises SessionEnded or SessionSuspended.
         """
-        session = self._read(sid)
+        session = self.find(sid)
         if session is None:
             raise SessionEnded(sid)
         session.check_usable()
+        if device_thumbprint is not None:
+            session.check_device(device_thumbprint)
         return session
 
-    def _read(self, sid: UUID) -> "AuthSession | None":
+    def find(self, sid: UUID) -> "AuthSession | None":
+        """Return a session, whatever became of it, with its user."""
         alias = router.db_for_write(self.model)
         kind = django_sessions.joined_model(alias)
-        session: AuthSession | None = prepared.look_up(
-            lambda: django_sessions.with_existence(self.using(alias)), alias, kind, sid
-        )
+        session: AuthSession | None = prepared.look_up(partial(self._rows, alias), alias, kind, sid)
         return session
+
+    def _rows(self, alias: str) -> "AuthSessionQuerySet":
+        rows: AuthSessionQuerySet = django_sessions.with_existence(self.using(alias))
+        return rows.lean()
 
     def rotation_of(self, sid: UUID) -> int | None:
         """Return the number of a session's current refresh token; None if it has ended."""
@@ -188,12 +196,14 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         since: int | None = None,
         client: str = BROWSER,
         key_thumbprint: str | None = None,
+        device_thumbprint: str = "",
     ) -> "AuthSession":
         """Spend a refresh token, and return its session with ``step`` saying what was done.
 
         The session's tokens are made from it (``AuthSession.refresh_token``). ``since``: see
         ``rotation.decide``. ``client`` is who brings the token, ``key_thumbprint`` the key of which
-        they have shown proof: another's token is invalid.
+        they have shown proof: another's token is invalid. ``device_thumbprint`` is that of a
+        browser's device token.
 
         Raises InvalidToken (nothing changed), SessionSuspended, SessionEnded, and its subclasses
         TokenReused and TokenMismatched when this very token ended the session.
@@ -203,19 +213,21 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         claims = tokens.kinds_of(client)[1].read(raw_token)
         if claims.expired:
             raise InvalidToken("expired")
-        brought = Brought(claims, tokens.hash_token(raw_token), key_thumbprint, since)
+        keys = key_thumbprint, device_thumbprint
+        brought = Brought(claims, tokens.hash_token(raw_token), *keys, since)
         return run_apart(alias, partial(self._rotate, brought, request))
 
     def _rotate(self, brought: "Brought", request: HttpRequest | None) -> "AuthSession":
-        claims, token_hash, key_thumbprint, since = brought
+        claims, since = brought.claims, brought.since
         for _attempt in range(ATTEMPTS):
             session = self.look_up(claims.sid)
-            session.check_key(key_thumbprint)
-            step = decide(
-                session, claims.rot, token_hash, timezone.now(), conf.GRACE_PERIOD, since=since
-            )
+            session.check_key(brought.key_thumbprint)
+            now, grace = timezone.now(), conf.GRACE_PERIOD
+            step = decide(session, claims.rot, brought.token_hash, now, grace, since=since)
             if step in (Step.REUSE, Step.MISMATCH):
                 self._end_for(step, session, claims.rot, request)
+            # Only now: a spent token ends the session, whoever brings it.
+            session.check_device(brought.device_thumbprint)
             taken = self._take(step, session, request)
             if taken is not None:
                 taken.step = step
@@ -249,7 +261,7 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         successor.begins_day = session.age(now).days > session.age(session.rotated_at).days
         successor.set_refresh_token()
         changes["token_hash"] = successor.token_hash
-        if not self.swap_active({"pk": session.pk, "token_hash": session.token_hash}, changes):
+        if not self.swap_active(session.as_decided_on(), changes):
             return None
         signals.session_rotated.send_robust(sender=self.model, session=successor, request=request)
         return successor
@@ -258,8 +270,8 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         # Another server may sign with a newer key than this one has: then nothing changes.
         tokens.remake_refresh_token(session)
         session.issued_at = timezone.now()
-        current = {"pk": session.pk, "token_hash": session.token_hash}
-        return session if self.swap_active(current, {"issued_at": session.issued_at}) else None
+        changes = {"issued_at": session.issued_at}
+        return session if self.swap_active(session.as_decided_on(), changes) else None
 
     def _end_for(
         self, step: Step, session: "AuthSession", rot: int, request: HttpRequest | None

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 #: How long a proof is recent for a view that says nothing.
 FIVE_MINUTES = timedelta(minutes=5)
+#: How long that of a device key is, which costs its person nothing.
+ONE_MINUTE = timedelta(minutes=1)
 #: How far apart the clocks of two servers may be: a proof of the near future counts. One of the far
 #: future shows a clock that went back, and nobody knows how old it is.
 CLOCK_SKEW = timedelta(seconds=60)

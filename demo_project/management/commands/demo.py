@@ -3,7 +3,8 @@
 import os
 import socket
 from argparse import ArgumentParser
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
@@ -17,30 +18,31 @@ PEOPLE: dict[str, dict[str, Any]] = {
 }
 
 GUIDE = """
-  The demo of tokenauth:  http://localhost:{port}/
+  The demo of tokenauth:  {origin}/
 
     a person   alice   password  demo-alice
     staff      admin   password  demo-admin
 
   An access token lives {lifetime} seconds here. What to try:
 
-    1. Sign in as alice:               http://localhost:{port}/private/
+    1. Sign in as alice:               {origin}/private/
     2. Wait {lifetime} seconds, then click anything: still signed in, one rotation more.
-       Write a note for a minute:      http://localhost:{port}/note/
-    3. As admin, revoke her session:   http://127.0.0.1:{port}/admin/tokenauth/authsession/
+       Write a note for a minute:      {origin}/note/
+    3. As admin, revoke her session:   {admin}/admin/tokenauth/authsession/
        (127.0.0.1 is another site to the browser, so one browser can hold both people)
        Alice's next click lands on the login page, which says why.
-    4. Play the thief:                 http://localhost:{port}/auth/demo/thief/
-    5. Lose an answer:                 http://localhost:{port}/auth/demo/lost-answer/
+    4. Play the thief:                 {origin}/auth/demo/thief/
+    5. Lose an answer:                 {origin}/auth/demo/lost-answer/
     6. A minute after signing in, delete your account, and be asked again who you are:
-                                       http://localhost:{port}/delete-account/
-    7. Start an app, and sign it out:  http://localhost:{port}/app/
+                                       {origin}/delete-account/
+    7. Start an app, and sign it out:  {origin}/app/
     8. {example_id}
-
+"""
+LAST = """
   Begin at localhost, and not at the address that the server names below.
 """
 
-HERE = "Sign in with Example ID, as with Google: http://localhost:{port}/auth/login/"
+HERE = "Sign in with Example ID, as with Google: {origin}/auth/login/"
 #: Where a package is missing, or a process cannot be handed a socket (Windows).
 NOT_HERE = "Sign in with Example ID: not here. It needs: pip install --group demo, and no Windows"
 
@@ -61,10 +63,26 @@ class Command(BaseCommand):
         check_port(port)
         fill_database()
         lifetime = int(settings.TOKENAUTH_ACCESS_TOKEN_LIFETIME.total_seconds())
-        line = (HERE if has_example_id() else NOT_HERE).format(port=port)
-        self.stdout.write(GUIDE.format(port=port, lifetime=lifetime, example_id=line))
-        with provider():
-            call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
+        scheme = "https" if settings.HTTPS else "http"
+        origin, admin = (f"{scheme}://{host}:{port}" for host in ("localhost", "127.0.0.1"))
+        line = (HERE if has_example_id() else NOT_HERE).format(origin=origin)
+        guide = GUIDE.format(origin=origin, admin=admin, lifetime=lifetime, example_id=line)
+        with server(origin) as (runserver, more):
+            self.stdout.write(guide + more + LAST)
+            with provider():
+                call_command(runserver, f"127.0.0.1:{port}", use_reloader=False)
+
+
+@contextmanager
+def server(origin: str) -> Iterator[tuple[Any, str]]:
+    """Give the command that serves, and what more there is to say."""
+    if not settings.HTTPS:
+        yield "runserver", ""
+        return
+    from demo_project.device.serving import SecureRunserver, certified  # noqa: PLC0415  # optional
+
+    with certified(origin) as guide:
+        yield SecureRunserver(), guide
 
 
 def has_example_id() -> bool:

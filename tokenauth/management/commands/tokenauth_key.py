@@ -33,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, type: str, out: str | None, **options: Any) -> None:  # noqa: A002  # the option's name
         """Make it, and say what to edit."""
         try:
-            from tokenauth.session.keys import make_key  # noqa: PLC0415  # joserfc is optional
+            from tokenauth.session.jose.keys import make_key  # noqa: PLC0415  # joserfc is optional
         except ImportError:
             hint = "pip install 'django-tokenauth[keys]'"
             raise CommandError(_("This needs joserfc: %s") % hint) from None

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.http import HttpRequest
@@ -242,8 +243,14 @@ class BoundStore(SessionBase):
         self._saved = True
         return True
 
+    def let_alone(self) -> None:
+        """Let SessionMiddleware save nothing of an answer that no view gave, and set no cookie."""
+        self.closed = self.withheld = True
+
     def is_empty(self) -> bool:
         """Tell whether there is nothing to keep, and so no need for a cookie."""
+        if self.closed and not self.withheld and settings.SESSION_SAVE_EVERY_REQUEST:
+            self.judge()  # or what is nobody's would be saved under a new key
         if self.closed and (self.withheld or self.is_hidden):
             # SessionMiddleware lets a request alone that has no such store. It would delete the
             # cookie of an empty one, or set it: a slow answer must do neither to a newer one's.

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.views.decorators.debug import sensitive_variables
 
 from tokenauth.secret import Masked, Secret
+from tokenauth.session.jose.keys import KeySet
 from tokenauth.session.jwt.access_claims import check_access_claims
-from tokenauth.session.keys import KeySet
+from tokenauth.session.jwt.form import DEVICE_TOKEN
+
+if TYPE_CHECKING:
+    from tokenauth.device.tokens import DeviceClaims
 
 #: Verified tokens that are remembered: 2 kB each at most, mostly 1 kB.
 REMEMBERED = 4096
@@ -24,6 +28,7 @@ class Verifier:
     def __init__(self, keys: KeySet, issuer: str, audience: str) -> None:
         self.keys, self.issuer, self.audience = keys, issuer, audience
         self._claims_of = lru_cache(REMEMBERED)(self._verify)
+        self._device_claims_of = lru_cache(REMEMBERED)(self._verify_device)
 
     @classmethod
     def from_jwks(cls, document: Any, issuer: str, audience: str) -> "Verifier":
@@ -39,6 +44,19 @@ class Verifier:
         Raises InvalidToken, and UnknownKey when it names none of the keys.
         """
         return self._claims_of(Masked(raw.reveal()))
+
+    def device_claims_of(self, raw: Secret[str]) -> "DeviceClaims":
+        """Return what a device token says that our issuer has made, expired or not.
+
+        Raises as ``claims_of``.
+        """
+        return self._device_claims_of(Masked(raw.reveal()))
+
+    @sensitive_variables()
+    def _verify_device(self, raw: Masked) -> "DeviceClaims":
+        from tokenauth.device.tokens import judged  # noqa: PLC0415  # few sites bind any sessions
+
+        return judged(self.keys.verify(Secret(raw), DEVICE_TOKEN), self.issuer)
 
     @sensitive_variables()
     def _verify(self, raw: Masked) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ def is_audience(value: Any) -> bool:
     return isinstance(names, list) and all(map(is_text, names))
 
 
-#: What a claim must be. RFC 9068 §2.2 requires all but the last four.
+#: What a claim must be. RFC 9068 §2.2 requires all but the last five.
 CLAIMS: Mapping[str, Callable[[Any], bool]] = {
     "iss": is_text,
     "aud": is_audience,
@@ -69,11 +69,12 @@ CLAIMS: Mapping[str, Callable[[Any], bool]] = {
     "rot": is_rotation,
     "auth_time": is_moment,
     "cnf": is_mapping,
+    "jkt": is_text,
 }
 #: What may be left out: nobody proved who they are to an adopted session (RFC 9068 §2.2.1).
-OPTIONAL = {"auth_time", "cnf"}
+OPTIONAL = {"auth_time", "cnf", "jkt"}
 #: Nor may a site give these, which mean something to us or to any JWT library.
-RESERVED = {*CLAIMS, "nbf", "jkt", "token_type"}
+RESERVED = {*CLAIMS, "nbf", "token_type"}
 
 
 def check_access_claims(
@@ -131,6 +132,8 @@ def told_to_others(session: Any, claims: Claims) -> dict[str, Any]:
     }
     if session.authenticated_at is not None:
         told["auth_time"] = epoch(session.authenticated_at)
+    if claims.jkt:
+        told["jkt"] = claims.jkt
     if session.key_thumbprint:
         told["cnf"] = {"jkt": str(session.key_thumbprint)}  # RFC 9449 §6.1
     return told

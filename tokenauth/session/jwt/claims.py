@@ -33,6 +33,8 @@ class RefreshTokenState(Protocol):
     def token_hash(self) -> str: ...
     @property
     def client(self) -> str: ...
+    @property
+    def device_thumbprint(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Claims:
     rot: int
     iat: int
     exp: int
+    #: The thumbprint of the device key that its session is bound to; empty: to none.
+    jkt: str = ""
 
     @property
     def expired(self) -> bool:
@@ -53,9 +57,10 @@ class Claims:
         """Tell whether the token is good for that many seconds more."""
         return self.exp > time.time() + seconds
 
-    def older_than(self, period: timedelta) -> bool:
-        """Tell whether the token was issued more than ``period`` ago.
+    def older_than(self, period: timedelta, when: float | None = None) -> bool:
+        """Tell whether the token was issued more than ``period`` before now, or before ``when``.
 
         ``iat`` is cut to whole seconds, so one second is added: never too early.
         """
-        return time.time() - (self.iat + 1) > period.total_seconds()
+        now = time.time() if when is None else when
+        return now - (self.iat + 1) > period.total_seconds()

@@ -32,6 +32,7 @@ class Kind(NamedTuple):
 
 
 ACCESS_TOKEN = Kind("an access token", frozenset({"at+jwt"}), MAX_COOKIE)
+DEVICE_TOKEN = Kind("a device token", frozenset({"device+jwt"}), MAX_COOKIE)
 #: By which a job shows what it is (RFC 7523 §3). Most issuers say ``JWT``, as they do of ID tokens;
 #: RFC 7519 §5.1 lets them say nothing. Those of GitHub have 2 kB.
 ASSERTION = Kind("an assertion", frozenset({"jwt", ""}), 8192)

@@ -3,6 +3,9 @@
 Nothing here touches a request or the database.
 """
 
+import base64
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,3 +47,18 @@ def public_members(jwk: Mapping[str, Any]) -> dict[str, str]:
     if members.get("crv", "P-256") not in CURVES:
         raise ValueError(WRONG_CURVE)
     return {name: str(member) for name, member in members.items()}
+
+
+def canonical(jwk: Mapping[str, Any]) -> str:
+    """Return a public key as the text that its thumbprint is the hash of (RFC 7638 §3).
+
+    Raises ValueError, which says what is wrong with it.
+    """
+    members = {"kty": jwk.get("kty"), **public_members(jwk)}
+    return json.dumps(members, sort_keys=True, separators=(",", ":"))
+
+
+def thumbprint_of(text: str) -> str:
+    """Return the thumbprint of a public key that is written canonically (RFC 7638)."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

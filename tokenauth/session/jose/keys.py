@@ -20,9 +20,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tokenauth.exceptions import InvalidToken, UnknownKey
 from tokenauth.secret import Secret, conceal
-
-from .jwt.form import ACCESS_TOKEN, HS256, Kind, check_form
-from .jwt.jwk import CURVES, WRONG_CURVE, is_of_later, keys_in, public_members
+from tokenauth.session.jwt.form import ACCESS_TOKEN, HS256, Kind, check_form
+from tokenauth.session.jwt.jwk import CURVES, WRONG_CURVE, is_of_later, keys_in, public_members
 
 #: In bits: weaker keys can be broken (RFC 7518 §3.3), signatures of longer ones fill the cookie.
 RSA_SIZES = range(2048, 4096 + 1)
@@ -271,11 +270,11 @@ class SigningKeys:
             why = str(flaw)
         raise ValueError(f"No. {number} {why}.")
 
-    def sign(self, claims: Mapping[str, Any]) -> Secret[str]:
-        """Return an access token that the first key has signed (RFC 9068 §2.1)."""
+    def sign(self, claims: Mapping[str, Any], typ: str = "at+jwt") -> Secret[str]:
+        """Return a token that the first key has signed: an access token (RFC 9068 §2.1)."""
         kid = self.public.kids[0]
         alg = self.public.algorithms[kid]
-        header = {"alg": alg, "typ": "at+jwt", "kid": kid}
+        header = {"alg": alg, "typ": typ, "kid": kid}
         body = json.dumps(claims, separators=(",", ":"))
         return Secret(jws.serialize_compact(header, body, self._first.reveal(), [alg]))
 

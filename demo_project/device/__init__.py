@@ -1,0 +1,1 @@
+"""The demo over https, where sessions are bound to the device: `make demo HTTPS=1`."""

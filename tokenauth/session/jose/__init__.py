@@ -1,0 +1,1 @@
+"""What is signed with keys that others verify with, by joserfc (RFC 7515, 7517, 7518)."""
