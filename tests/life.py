@@ -81,6 +81,7 @@ class Life(RuleBasedStateMachine):
     """One browser, two people who use it in turn, one thief."""
 
     refresh_path: ClassVar[str | None] = None
+    binds: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +91,9 @@ class Life(RuleBasedStateMachine):
         self.stopwatch = mock.patch("time.monotonic", time.time)
         self.stopwatch.start()
         self.keys = ["key number 0 of this test"]
-        self.site = override_settings(**LONG, TOKENAUTH_REFRESH_COOKIE_PATH=self.refresh_path)
+        own = {"REFRESH_COOKIE_PATH": self.refresh_path, "DEVICE_BINDING": self.binds}
+        own = {f"TOKENAUTH_{name}": value for name, value in own.items()}
+        self.site = override_settings(**LONG, **own)
         self.site.enable()
         self.key_settings = None
         self.use_keys()

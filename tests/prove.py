@@ -19,6 +19,8 @@ LONG = {
     "TOKENAUTH_STATEFUL_EXAMPLES": "1000",
     "TOKENAUTH_FUZZ_EXAMPLES": "12000",
     "TOKENAUTH_LOST_ANSWERS": "10000",
+    "TOKENAUTH_DEVICE_REFRESHES": "10000",
+    "TOKENAUTH_LONG_WALKS": "1",
     "TOKENAUTH_ROUNDS": "200",
 }
 
@@ -39,11 +41,19 @@ CHECKS = [
     Check("every interleaving", "test_interleavings"),
     Check("random lives", "test_stateful"),
     Check("lost answers", "test_lost_answers"),
+    Check("every binding", "device/test_binding_model"),
+    Check("bound to a device", "device/test_ten_thousand_refreshes"),
+    Check("killed in Chromium", "device/test_chromium_profile"),
     Check("bad input", "test_fuzz"),
     Check("the API by its schema", "api/test_schema"),
     *[
         Check(f"{name}, {database}", tests, database)
-        for name, tests in (("processes", "test_processes"), ("faults", "test_faults"))
+        for name, tests in (
+            ("processes", "test_processes"),
+            ("faults", "test_faults"),
+            ("bound, killed", "device/test_processes"),
+            ("bound, races", "device/test_races"),
+        )
         for database in ("sqlite", "postgresql", "mariadb")
     ],
 ]

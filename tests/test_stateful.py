@@ -11,7 +11,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.life import Life, LifeOnTheRootPath
 from tests.life_of_an_app import LifeOfAnApp
+from tests.life_on_a_device import LifeOnADevice
 from tests.prove import PROOF
+from tokenauth.device.tokens import DeviceClaims
 from tokenauth.models import AuthSession
 from tokenauth.request.credentials import Credentials
 from tokenauth.secret import Secret
@@ -28,7 +30,9 @@ PROFILE = settings(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "machine", [Life, LifeOnTheRootPath, LifeOfAnApp], ids=["bounce", "in-place", "app"]
+    "machine",
+    [Life, LifeOnTheRootPath, LifeOnADevice, LifeOfAnApp],
+    ids=["bounce", "in-place", "device", "app"],
 )
 def test_no_life_breaks_an_invariant(machine):
     """Whatever happens in whatever order, the five invariants hold."""
@@ -64,6 +68,11 @@ BREAKS = {
     "an-app-is-asked-once": (LifeOfAnApp, without(Step.REISSUE, Step.REUSE)),
     "an-app-is-believed": (LifeOfAnApp, without(Step.REUSE, Step.REISSUE)),
     "asked-again": (Life, mock.patch.object(Credentials, "needs_refresh", needs_refresh_by_now)),
+    "a-copy-is-enough": (LifeOnADevice, mock.patch.object(AuthSession, "check_device")),
+    "bound-at-once": (
+        LifeOnADevice,
+        mock.patch.object(DeviceClaims, "older_than", return_value=True),
+    ),
     "no-debounce": (Life, without(Step.DEBOUNCE, Step.ROTATE)),
     "strict-single-use": (Life, without(Step.REISSUE, Step.REUSE)),
     "for-ever-window": (Life, without(Step.REUSE, Step.REISSUE)),
