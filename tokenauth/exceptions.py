@@ -40,7 +40,7 @@ class Unavailable(TokenAuthError):  # noqa: N818  # the same
 
 
 class InvalidProof(TokenAuthError):  # noqa: N818  # the same
-    """The DPoP proof is malformed, made for another request, used before, or of no use at all."""
+    """The proof of a key is malformed, made for something else, used before, or of no use."""
 
 
 class NonceNeeded(InvalidProof):

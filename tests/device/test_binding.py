@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
+from django.db.models import F
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import path
@@ -258,6 +259,38 @@ def test_a_session_that_ends_while_the_view_runs_gets_no_new_token(browser, user
     answer = browser.get("/whoami/")
     assert answer.text == user.get_username()
     assert ACCESS not in answer.headers.get("Set-Cookie", "")
+
+
+def test_a_session_that_is_rotated_while_the_view_runs_gets_no_older_token(
+    browser, user, clock, settings
+):
+    """The answer of that rotation brought a newer one, which this would overwrite."""
+    browser.login(user)
+    clock.shift(timedelta(seconds=62))
+    before = browser.copy_cookies()
+    browser.get("/whoami/")
+    browser.paste_cookies(before)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.rotates_sessions"]
+    assert ACCESS not in browser.get("/whoami/").headers.get("Set-Cookie", "")
+
+
+def test_what_another_request_has_bound_meanwhile_is_offered_nothing(
+    browser, user, clock, settings
+):
+    """Or the browser would register a second key, and staff be told of it."""
+    browser.network.register = lambda *offer: None
+    browser.login(user)
+    clock.shift(16 * MINUTE)
+    seen = len(browser.history)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.binds_sessions"]
+    browser.get("/auth/sessions/")
+    assert AuthSession.objects.get().rotation == 1
+    assert offers(browser, seen) == 0
+
+
+def rotates_sessions(get_response):
+    """A middleware below ours, beside which another tab refreshes."""
+    return beside(get_response, lambda: AuthSession.objects.update(rotation=F("rotation") + 1))
 
 
 def ends_sessions(get_response):
