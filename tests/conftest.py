@@ -11,8 +11,10 @@ from typing import NoReturn
 import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core.signals import request_started
 from django.db import connection, connections
 from django.db.backends.utils import CursorWrapper
+from django.db.models.signals import post_save, pre_delete
 
 import tokenauth
 from tests import engines
@@ -22,6 +24,7 @@ from tests.factories import StaffFactory, UserFactory
 from tests.live import Server, serve
 from tests.processes import PATIENCE
 from tests.redis_server import RedisServer, find_redis, redis_server
+from tokenauth.signals import sessions_ended
 
 
 def pytest_configure() -> None:
@@ -75,6 +78,20 @@ def others_in(cursor: CursorWrapper) -> list[str]:
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     return [name for (name,) in cursor.fetchall()]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_connected() -> Iterator[None]:
+    """A receiver that one test leaves makes another red, on some days, on some machine."""
+    before = receivers()
+    yield
+    assert receivers() == before
+
+
+def receivers() -> list[set[tuple[str, int]]]:
+    """Return the names under which ours listen to sessions that end and people who change."""
+    doors = (post_save, pre_delete, request_started, sessions_ended)
+    return [{key for key, *_ in signal.receivers if isinstance(key[0], str)} for signal in doors]
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

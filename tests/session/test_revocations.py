@@ -293,11 +293,12 @@ def test_a_proxy_of_the_user_model_is_seen_too(site, user, monkeypatch):
                 app_label = "tokenauth"
                 proxy = True
 
-    monkeypatch.setattr(doors, "apps", isolated)
-    doors.connect()
-    request_started.disconnect(dispatch_uid="tokenauth.revocations")
-    deactivate(Customer.objects.get(pk=user.pk))
-    doors.disconnect()
+    with monkeypatch.context() as patch:  # what the site's own models are is needed to disconnect
+        patch.setattr(doors, "apps", isolated)
+        doors.connect()
+        request_started.disconnect(dispatch_uid="tokenauth.revocations")
+        deactivate(Customer.objects.get(pk=user.pk))
+        doors.disconnect()
     assert told(site) == ids(session)
 
 
