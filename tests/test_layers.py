@@ -22,7 +22,7 @@ FLOORS = [
     ],
     [
         "session.jose: keys self_signed",
-        "session: rotation tokens users devices django_sessions endings transitions",
+        "session: rotation tokens users devices django_sessions endings lookups transitions",
     ],
     [
         "models",

@@ -98,7 +98,7 @@ class AuthSession(models.Model):
     reuse_user_agent = models.CharField(
         _("user agent"), max_length=devices.MAX_USER_AGENT_LENGTH, blank=True
     )
-    # Last, for a site that binds no sessions to devices reads neither: see ``transitions``.
+    # Last, for a site that binds no sessions to devices reads neither: see ``lean()``.
     #: The public key that a browser's device proves to hold (W3C DBSC), as RFC 7638 writes it;
     #: empty: the session is bound to none.
     device_key = MaskedField(

@@ -13,22 +13,23 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import models, router
+from django.db import router
 from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from tokenauth import signals
 from tokenauth.conf import conf
-from tokenauth.exceptions import InvalidToken, SessionEnded, TokenMismatched, TokenReused
+from tokenauth.exceptions import InvalidToken, TokenMismatched, TokenReused
 from tokenauth.secret import Masked, Secret, conceal
 
 from . import devices, django_sessions, endings, tokens, users
 from .database import prepared
 from .database.batches import batched
-from .database.contention import insist, run_apart
-from .endings import AuthSessionQuerySet, RevokeReason
+from .database.contention import run_apart
+from .endings import RevokeReason
 from .jwt.access_claims import BROWSER, CI
+from .lookups import LookUps
 from .rotation import Step, decide
 
 if TYPE_CHECKING:
@@ -48,13 +49,8 @@ class Brought(NamedTuple):
     since: int | None
 
 
-class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # type: ignore[misc]  # django-stubs cannot subclass the call
-    """The doors to a session: start it, look it up, rotate its token."""
-
-    def get_queryset(self) -> AuthSessionQuerySet:
-        """Return the sessions of the database that is written: a replica lags behind a revoke."""
-        alias = self._db or router.db_for_write(self.model)
-        return AuthSessionQuerySet(self.model, using=alias, hints=self._hints)
+class AuthSessionManager(LookUps):
+    """The doors to a session: start it, rotate its token, end it."""
 
     @sensitive_variables()  # see insist()
     def start(
@@ -145,48 +141,6 @@ class AuthSessionManager(models.Manager.from_queryset(AuthSessionQuerySet)):  # 
         found = [session for session in map(self.find, ended) if session is not None]
         endings.see_off(found, reason, request, kept)
         return found
-
-    def swap_active(self, where: dict[str, Any], changes: dict[str, Any]) -> int:
-        """Update the active sessions of which ``where`` is true; return how many were."""
-        active: dict[str, Any] = where | {"revoked_at__isnull": True}
-        active |= dict.fromkeys(["expires_at__gt", "absolute_expires_at__gt"], timezone.now())
-        alias = router.db_for_write(self.model)
-        return insist(alias, partial(prepared.swap, self.all, alias, active, changes))
-
-    def look_up(self, sid: UUID, device_thumbprint: str | None = None) -> "AuthSession":
-        """Return a session that may be used now, with its user, in one query.
-
-        By whom shows the device key of this thumbprint; None does not ask for any.
-
-        Raises SessionEnded or SessionSuspended.
-        """
-        session = self.find(sid)
-        if session is None:
-            raise SessionEnded(sid)
-        session.check_usable()
-        if device_thumbprint is not None:
-            session.check_device(device_thumbprint)
-        return session
-
-    def find(self, sid: UUID) -> "AuthSession | None":
-        """Return a session, whatever became of it, with its user."""
-        alias = router.db_for_write(self.model)
-        kind = django_sessions.joined_model(alias)
-        session: AuthSession | None = prepared.look_up(partial(self._rows, alias), alias, kind, sid)
-        return session
-
-    def _rows(self, alias: str) -> "AuthSessionQuerySet":
-        rows: AuthSessionQuerySet = django_sessions.with_existence(self.using(alias))
-        return rows.lean()
-
-    def rotation_of(self, sid: UUID) -> int | None:
-        """Return the number of a session's current refresh token; None if it has ended."""
-        rows: AuthSessionQuerySet = self.active().filter(pk=sid)
-        return rows.values_list("rotation", flat=True).first()
-
-    def is_over(self, sid: str) -> bool:
-        """Tell whether a session has ended, for whatever reason."""
-        return not self.active().filter(pk=sid).exists()
 
     def rotate(
         self,
