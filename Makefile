@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PINNED := --constraint .ci/constraints.txt --build-constraint .ci/constraints.txt
-COVERED := $(BIN)/coverage run -m pytest --numprocesses=auto
+# The longest tests stand together: who has run out of tests takes over some of them.
+COVERED := $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal
 
 CHROMIUM := $(shell for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do command -v "$$name" && break; done)
 FIREFOX := $(shell command -v firefox-esr)
@@ -44,7 +45,7 @@ test: $(VENV)/.test $(VENV)/.servers $(if $(CHROMIUM),$(VENV)/.browser $(if $(NP
 DATABASE_FREE = test_benchmarks test_checks test_conf test_demo test_docs test_example_id test_fastapi test_harness test_interleavings test_key_checks test_languages \
   test_layers test_gates test_gateway_jwks test_nginx test_servers test_slow_uploads session/test_devices session/test_keys session/test_rotation session/test_tokens api/test_schema \
   resource/test_authentication resource/test_checks resource/test_expiry resource/test_keys resource/test_middleware resource/test_revocations \
-  resource/test_standalone resource/test_unavailable resource/test_bound_sessions device/test_binding_model device/test_challenges device/test_checks device/test_proofs device/test_tokens \
+  resource/test_standalone resource/test_unavailable resource/test_bound_sessions device/test_binding_model device/test_challenges device/test_checks device/test_demo device/test_proofs device/test_tokens \
   request/test_bounce request/test_caching request/test_cookies request/test_loops request/test_origins
 DATABASES = -m "not browser" $(DATABASE_FREE:%=--ignore=tests/%.py)
 

@@ -25,7 +25,10 @@ QUICK = (
     "session/test_tokens session/test_rotation request/test_cookies request/test_settlement "
     "request/test_caching api/test_views test_models test_middleware test_authentication"
 )
-CORE = "session/tokens session/rotation session/lookups session/transitions request/cookies models middleware"
+CORE = (
+    "session/tokens session/rotation session/lookups session/transitions request/cookies models "
+    "middleware"
+)
 GROUPS = {
     CORE: QUICK,
     # Only servers show how it follows Django's own logins, and what a person is told.

@@ -24,6 +24,7 @@ from tokenauth.session import tokens
 from tokenauth.session.jose import keys
 from tokenauth.session.jose.keys import SigningKeys
 from tokenauth.session.jwt.access_claims import CLAIMS, check_access_claims
+from tokenauth.session.jwt.jwk import canonical, thumbprint_of
 from tokenauth.session.tokens import AccessToken, RefreshToken
 
 ISSUER, API = "https://app.site.test", "https://api.site.test"
@@ -91,6 +92,18 @@ def test_an_access_token_tells_resource_servers_who_it_is_for_and_whose(session)
     }
     assert AccessToken.read(raw) == claims
     assert check_access_claims(SigningKeys([PEM]).public.verify(raw), ISSUER, API)
+
+
+@pytest.mark.parametrize("binds", [True, False])
+def test_the_token_of_a_bound_session_names_the_key_where_sessions_are_bound(site, user, binds):
+    """Resource servers then want its device token too; a site that binds none asks for none."""
+    site.TOKENAUTH_DEVICE_BINDING = binds
+    key = canonical(ECKey.generate_key("P-256").as_dict(private=False))
+    session = SessionFactory(user=user)
+    session.device_key = key
+    raw, claims = tokens.issue_access_token(session)
+    assert payload_of(raw).get("jkt", "") == (thumbprint_of(key) if binds else "") == claims.jkt
+    assert AccessToken.read(raw) == claims
 
 
 def test_a_session_that_nobody_proved_anything_to_has_no_time_of_a_proof(site, user):

@@ -283,6 +283,7 @@ def test_what_this_site_did_not_sign_is_invalid(kind, raw):
         {"rot": -1},
         {"rot": 2**31},  # see test_the_last_rotation_that_the_database_can_hold_counts
         {"rot": 10**400},
+        {"jkt": 7},
         {"iat": None},
         {"iat": "now"},
         {"iat": 1.5},
