@@ -985,7 +985,9 @@ async def test_a_layer_that_swallows_a_cancellation_is_left_all_the_same(
 
 async def test_a_registry_without_sockets_ends_by_itself(site):
     """Also if the last cancellation was swallowed: nothing is left in the event loop."""
-    await asyncio.wait_for(asyncio.gather(*registry.Registry().tasks), PATIENCE)
+    tasks = [*registry.Registry().tasks]
+    assert tasks
+    await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
 
 
 async def test_without_a_layer_nobody_is_told(site, session, caplog):
